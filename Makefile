@@ -1,0 +1,24 @@
+# make test ARGS="-k name" JOBS=2     pytest's arguments, and processes per pair
+# make demo CHECK=1                   tries the demo and ends
+DEMO_PYTHON ?= .venv/demo/bin/python
+BENCH_PYTHON ?= .venv/py313-django61/bin/python
+
+.PHONY: demo test lint bench clean
+
+demo:
+	@scripts/environment demo
+	@$(DEMO_PYTHON) demo/manage.py campus $(if $(CHECK),--check)
+
+test:
+	@JOBS=$(or $(JOBS),2) scripts/test $(ARGS)
+
+lint:
+	@scripts/lint
+
+bench:
+	@scripts/environment py313-django61
+	@$(BENCH_PYTHON) benchmarks/requests/run.py $(ARGS)
+
+clean:
+	rm -rf build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find src tests demo benchmarks -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,9 @@
+from django_tenants.models import DomainMixin, TenantMixin
+
+
+class University(TenantMixin):
+    pass
+
+
+class Hostname(DomainMixin):
+    pass

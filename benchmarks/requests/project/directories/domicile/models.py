@@ -1,0 +1,9 @@
+from domicile import Domain, Tenant
+
+
+class University(Tenant):
+    pass
+
+
+class Hostname(Domain):
+    pass

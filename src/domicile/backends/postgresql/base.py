@@ -1,0 +1,203 @@
+"""PostgreSQL: tenants in a schema each, by one session; or in a database each, by their own."""
+
+from __future__ import annotations
+
+import time
+from functools import cached_property
+from typing import Any, ClassVar
+
+from psycopg import OperationalError, errors
+
+from domicile.backends.base_engine import base_engine
+from domicile.backends.homes import HomeStore
+from domicile.backends.postgresql.client import homed_client
+from domicile.backends.postgresql.cursors import switching, switching_class
+from domicile.backends.postgresql.homes import DatabaseStore, SchemaStore, named_lock, tenant_role
+from domicile.backends.postgresql.introspection import homed_introspection
+from domicile.backends.postgresql.switch import Switch
+from domicile.backends.schema import homed_schema_editor
+from domicile.backends.sharing import SharedSession
+from domicile.conf import Layout, conf
+from domicile.context import active_frame
+from domicile.exceptions import HomeMissing
+
+base = base_engine("postgresql")
+
+#: The first version that reports `search_path` after every change.
+REPORTS_PATH = 180000
+_PATH = b"search_path"
+_MET_LIMIT = 50_000
+
+
+class Met:
+    """What this process knows of a home it has been to."""
+
+    __slots__ = ("reported", "there_until")
+
+    def __init__(self) -> None:
+        #: The path that the server reports of a session at that home; None: not known yet.
+        self.reported: bytes | None = None
+        #: The home was seen, and is not looked for again before then (`time.monotonic()`).
+        self.there_until = 0.0
+
+    def seen(self) -> None:
+        self.there_until = time.monotonic() + conf().registry_max_age
+
+
+#: The homes that this process has been to, by server, database and path.
+_met: dict[tuple[str, ...], Met] = {}
+
+
+class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name-defined]
+    shared_layouts = frozenset({"schema"})
+    home_stores: ClassVar[dict[Layout, type[HomeStore]]] = {
+        "schema": SchemaStore,
+        "database": DatabaseStore,
+    }
+    client_class = homed_client(base.DatabaseWrapper.client_class)
+    introspection_class = homed_introspection(base.DatabaseWrapper.introspection_class)
+    named_lock = named_lock
+    SchemaEditorClass = homed_schema_editor(base.DatabaseWrapper.SchemaEditorClass)
+
+    @property
+    def pool(self) -> Any:
+        """The pool of the database, one for all its aliases (Django keys pools by alias)."""
+        return super().pool if self.owner is self else self.owner.pool
+
+    @cached_property
+    def pg_version(self) -> int:
+        with self.temporary_connection():
+            return self.connection.info.server_version
+
+    @cached_property
+    def search_path(self) -> list[str]:
+        """The schemas this alias reads from, its own first; empty: as the server is set up."""
+        if self.home is None or self.owner is self:
+            return []
+        template = conf().placement(self.home.placement.template)
+        return [template.locate(self.home.placement.name), *template.extra_schemas]
+
+    @cached_property
+    def schema(self) -> str | None:
+        """The schema of this alias's home; None where the session is the home's own."""
+        return self.search_path[0] if self.search_path else None
+
+    @cached_property
+    def role(self) -> str | None:
+        """The role its statements run as; None: the one that logged in."""
+        if self.schema is not None and conf().roles:
+            return tenant_role(self.settings_dict["NAME"], self.schema)
+        return self.settings_dict["OPTIONS"].get("assume_role")
+
+    @cached_property
+    def switch(self) -> Switch:
+        """The statements that set a session to this alias's home."""
+        return Switch.to(self.search_path, self.role, roles=conf().roles)
+
+    @cached_property
+    def looking_switch(self) -> Switch:
+        """The same, failing where the home is not there."""
+        return self.switch.after_probe(self.schema) if self.schema else self.switch
+
+    @cached_property
+    def tracked(self) -> bool:
+        """Whether the server does not tell all of a session's state by itself."""
+        return conf().roles or self.owner.pg_version < REPORTS_PATH
+
+    @cached_property
+    def met(self) -> Met | None:
+        """What is known of the home; None where it is not another's schema."""
+        if self.schema is None:
+            return None
+        if len(_met) >= _MET_LIMIT:
+            _met.clear()
+        settings = self.settings_dict
+        server = (settings["HOST"], str(settings["PORT"]), settings["NAME"] or "")
+        return _met.setdefault((*server, *self.search_path), Met())
+
+    @cached_property
+    def has_twins(self) -> bool:
+        """Whether tables of the shared home have the same names as the tenant's."""
+        return self.schema is not None and bool(conf().shared_apps)
+
+    def is_home(self, pgconn: Any) -> bool:
+        """Whether the session is known to be at this alias's home, and the home to be there.
+
+        A schema can be dropped under a session that stands in it, and nothing tells the session. So
+        each process looks again every `REGISTRY_MAX_AGE` seconds; and, where a missing table would
+        not be an error but the shared one of that name, in each activation.
+        """
+        session, met = self.session, self.met
+        if session.place is not self.place and session.place != self.place:
+            return False
+        reported = pgconn.parameter_status(_PATH) or b""
+        if met is None:
+            return reported == self.connection.initial_path
+        if self.has_twins and session.frame is not active_frame():
+            return False
+        return reported == met.reported and time.monotonic() < met.there_until
+
+    def way_home(self) -> Switch:
+        """Return the switch to send now: one that looks for the home, unless it was seen lately."""
+        seen = self.met is None or time.monotonic() < self.met.there_until
+        return self.switch if seen and not self.has_twins else self.looking_switch
+
+    def arrived(self, switch: Switch) -> None:
+        """The session is at home by that switch."""
+        self.session.arrived(self.place)
+        if self.met is not None and switch is self.looking_switch:
+            self.met.seen()
+
+    def introduce(self, connection: Any, met: Met) -> None:
+        """Go to a home that this process has not met, and learn how the server reports it."""
+        try:
+            self.looking_switch.send(connection)
+        except BaseException as error:
+            self.session.forget()
+            self.raise_if_missing(error)
+            raise
+        met.reported = connection.pgconn.parameter_status(_PATH) or b""
+        self.arrived(self.looking_switch)
+
+    def raise_if_missing(self, error: BaseException) -> None:
+        """Raise `HomeMissing` where that is what the server said."""
+        if self.home is None or not isinstance(error, errors.InvalidSchemaName):
+            return
+        if self.schema and self.schema in str(error.diag.message_primary):
+            raise HomeMissing(
+                f"The schema {self.schema!r} of {self.alias!r} is not in the database"
+                f" {self.settings_dict['NAME']!r}: it was dropped or renamed behind Domicile."
+                f" Restore it, or remove the tenant with `tenants drop {self.home.slug}`."
+            ) from error
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        try:
+            return super().get_new_connection(conn_params)
+        except OperationalError as error:
+            # An error while connecting has no SQLSTATE, only the server's words.
+            name = self.settings_dict["NAME"]
+            if self.home is not None and f'"{name}" does not exist' in str(error):
+                raise HomeMissing(
+                    f"The database {name!r} of {self.alias!r} is gone: it was dropped behind"
+                    " Domicile. Restore it, or remove the tenant with"
+                    f" `tenants drop {self.home.slug}`."
+                ) from error
+            raise
+
+    def _configure_connection(self, connection: Any) -> bool:
+        changed = super()._configure_connection(connection)
+        connection.initial_path = connection.pgconn.parameter_status(_PATH) or b""
+        return changed
+
+    def create_cursor(self, name: str | None = None) -> Any:
+        connection = self.connection
+        factories = connection.cursor_factory, connection.server_cursor_factory
+        # Some of the driver's classes have slots alone: their instances cannot change class later.
+        connection.cursor_factory, connection.server_cursor_factory = map(
+            switching_class, factories
+        )
+        try:
+            cursor = super().create_cursor(name)
+        finally:
+            connection.cursor_factory, connection.server_cursor_factory = factories
+        return switching(cursor, self)

@@ -1,0 +1,240 @@
+"""Cursors that see to it that every statement meets its alias's home.
+
+The switch travels in front of the statement that needs it, in the same message. Where the two
+cannot be one message:
+
+- the statement is bound on the server, or sent many times: both go in one pipeline;
+- COPY, `stream()`, server-side cursors, and, outside a transaction, what PostgreSQL refuses inside
+  one (VACUUM, CREATE DATABASE): the switch goes before, in a message of its own, since a message
+  of two statements is a transaction
+  (https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT).
+
+Where the session stands is known in two ways. PostgreSQL 18 reports `search_path` by itself after
+every change, rollbacks included. The rest (an older server's path, the role) is tracked: whatever
+may have changed it makes it unknown, and the next statement sets it again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from psycopg import ClientCursor, ServerCursor, sql
+from psycopg.client_cursor import ClientCursorMixin
+from psycopg.pq import PipelineStatus, TransactionStatus
+
+from domicile.backends.postgresql.switch import Switch
+
+if TYPE_CHECKING:
+    from domicile.backends.postgresql.base import DatabaseWrapper
+
+    class DriverCursor(ClientCursor[Any]): ...
+
+else:
+    DriverCursor = object
+
+#: Outside a transaction only these may share a message, and so a transaction, with the switch.
+_COMBINABLE = re.compile(rb"[\s(]*(?:SELECT|INSERT|UPDATE|DELETE|WITH|MERGE|VALUES|TABLE)\b", re.I)
+#: Command tags of what may change the path or the role.
+_UNSETTLING_TAGS = frozenset({b"SET", b"RESET", b"DISCARD ALL", b"DO", b"CALL", b"ROLLBACK"})
+#: What may do so and has another tag, or a tag that several statements in one string hide.
+_UNSETTLING = re.compile(rb"set_config|\b(?:EXECUTE|FETCH)\b", re.I)
+_UNSETTLING_AMONG_MANY = re.compile(
+    rb"set_config|\b(?:EXECUTE|FETCH|SET|RESET|DISCARD|DO|CALL|ROLLBACK|ABORT|COMMIT|END)\b", re.I
+)
+#: Refused after any query of its transaction, and so after a switch.
+_BEFORE_ANY_QUERY = re.compile(rb"\s*SET\s+TRANSACTION\b[^;]*;?\s*", re.I)
+
+
+class SwitchingCursor(DriverCursor):
+    """Mixed into the driver's cursor classes by `switching()`."""
+
+    wrapper: DatabaseWrapper
+
+    def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
+        switch = self._pending_switch(query)
+        if switch is None:
+            return self._send(super().execute, query, params, **kwargs)
+        return self._send(self._execute_after, query, params, switch=switch, **kwargs)
+
+    def _execute_after(self, query: Any, params: Any, switch: Switch, **kwargs: Any) -> Any:
+        if isinstance(self, ServerCursor):
+            switch.send(self.connection)
+            return super().execute(query, params, **kwargs)
+        if isinstance(self, ClientCursorMixin):
+            query, params = self.mogrify(query, params).encode(self.connection.info.encoding), None
+        if not self._may_join(query):
+            switch.send(self.connection)
+            return super().execute(query, params, **kwargs)
+        if isinstance(self, ClientCursorMixin) and not self._in_pipeline():
+            super().execute(switch.before(query), **kwargs)
+            for _ in switch.statements:
+                self.nextset()
+            # What logs and `connection.queries` show.
+            if self._query is not None:
+                self._query.query = query
+            return self
+        with self.connection.pipeline():
+            switch.send(self.connection)
+            return super().execute(query, params, **kwargs)
+
+    def executemany(self, query: Any, params_seq: Any, **kwargs: Any) -> None:
+        switch = self._pending_switch(query)
+        if switch is None:
+            self._send(super().executemany, query, params_seq, **kwargs)
+        else:
+            self._send(self._executemany_after, query, params_seq, switch=switch, **kwargs)
+
+    def _executemany_after(self, query: Any, params: Any, switch: Switch, **kwargs: Any) -> None:
+        with self.connection.pipeline():
+            switch.send(self.connection)
+            super().executemany(query, params, **kwargs)
+
+    @contextmanager
+    def copy(self, statement: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        with self._arrived(statement), super().copy(statement, *args, **kwargs) as copy:
+            yield copy
+
+    def stream(self, query: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        with self._arrived(query):
+            yield from super().stream(query, *args, **kwargs)
+
+    @contextmanager
+    def _arrived(self, query: Any) -> Iterator[None]:
+        """Send the switch by itself, where one is needed, and mind what `query` may change."""
+        switch = self._pending_switch(query)
+        if switch is not None:
+            self._send(self._switch_alone, b"", switch=switch)
+        try:
+            yield
+        finally:
+            if _UNSETTLING.search(_text(query)):
+                self.wrapper.session.forget()
+
+    def _switch_alone(self, query: Any, switch: Switch) -> None:
+        switch.send(self.connection)
+
+    def _pending_switch(self, query: Any) -> Switch | None:
+        wrapper, pgconn = self.wrapper, self._pgconn
+        if wrapper.is_home(pgconn):
+            return None
+        if pgconn.transaction_status == TransactionStatus.INERROR:
+            return None  # Only ROLLBACK is accepted now, and it needs no home.
+        if _BEFORE_ANY_QUERY.fullmatch(_text(query)):
+            return None
+        met = wrapper.met
+        if met is not None and met.reported is None and not self._in_pipeline():
+            wrapper.introduce(self.connection, met)
+            return None
+        return wrapper.way_home()
+
+    def _send(
+        self,
+        method: Callable[..., Any],
+        query: Any,
+        *args: Any,
+        switch: Switch | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        session = self.wrapper.session
+        if switch is not None:
+            kwargs["switch"] = switch
+        try:
+            result = method(query, *args, **kwargs)
+        except BaseException as error:
+            session.forget()
+            self.wrapper.raise_if_missing(error)
+            raise
+        if self._in_pipeline() or (self.wrapper.tracked and self._unsettled(query)):
+            session.forget()
+        elif switch is not None:
+            self.wrapper.arrived(switch)
+        return result
+
+    def _unsettled(self, query: Any) -> bool:
+        """Whether the statements just sent may have changed the path or the role."""
+        tag = None if self.pgresult is None else self.pgresult.command_status
+        if tag in _UNSETTLING_TAGS:
+            return True
+        text = _text(query)
+        many = tag is None or b";" in text
+        return bool((_UNSETTLING_AMONG_MANY if many else _UNSETTLING).search(text))
+
+    def _may_join(self, query: Any) -> bool:
+        in_transaction = (
+            not self.connection.autocommit
+            or self._pgconn.transaction_status != TransactionStatus.IDLE
+        )
+        return in_transaction or _COMBINABLE.match(_text(query)) is not None
+
+    def _in_pipeline(self) -> bool:
+        return self._pgconn.pipeline_status != PipelineStatus.OFF
+
+
+class SwitchingServerCursor(SwitchingCursor):
+    """A server-side cursor: functions in its query run when rows are fetched."""
+
+    def fetchone(self) -> Any:
+        with self._arrived(self._declared):
+            return super().fetchone()
+
+    def fetchmany(self, size: int = 0) -> Any:
+        with self._arrived(self._declared):
+            return super().fetchmany(size)
+
+    def fetchall(self) -> Any:
+        with self._arrived(self._declared):
+            return super().fetchall()
+
+    def scroll(self, value: int, mode: str = "relative") -> None:
+        with self._arrived(self._declared):
+            super().scroll(value, mode)
+
+    itersize: int
+
+    def __iter__(self) -> Any:
+        # Before psycopg 3.3 it is a generator that fetches by itself.
+        return self if hasattr(ServerCursor, "__next__") else self._by_pages()
+
+    def __next__(self) -> Any:
+        with self._arrived(self._declared):
+            return super().__next__()
+
+    def _by_pages(self) -> Iterator[Any]:
+        while rows := self.fetchmany(self.itersize):
+            yield from rows
+
+    @property
+    def _declared(self) -> bytes:
+        return b"" if self._query is None else self._query.query
+
+
+def switching(cursor: Any, wrapper: DatabaseWrapper) -> Any:
+    """Make a cursor just created by Django's engine one that keeps to `wrapper`'s home.
+
+    Django names the class of some; those, which have a `__dict__`, change it in place.
+    """
+    if not isinstance(cursor, SwitchingCursor):
+        cursor.__class__ = switching_class(type(cursor))  # type: ignore[arg-type]
+    cursor.wrapper = wrapper
+    return cursor
+
+
+@cache
+def switching_class(driver_class: Any) -> Any:
+    """Return the class that does the same for `driver_class`, whichever it is: client- or
+    server-binding, named, or the project's own `cursor_factory`.
+    """
+    mixin = SwitchingServerCursor if issubclass(driver_class, ServerCursor) else SwitchingCursor
+    return type(f"Switching{driver_class.__name__}", (mixin, driver_class), {})
+
+
+def _text(query: Any) -> bytes:
+    if isinstance(query, bytes):
+        return query
+    if isinstance(query, sql.Composable):
+        return query.as_bytes(None)
+    return str(query).encode()

@@ -1,0 +1,64 @@
+"""The statements that set a session to a home."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import ClientCursor, sql
+from psycopg.pq import PipelineStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """Statements that set role and path, quoted, in the order in which they are sent."""
+
+    statements: tuple[bytes, ...]
+    prefix: bytes
+
+    @classmethod
+    def to(cls, search_path: list[str], role: str | None, *, roles: bool) -> Switch:
+        """Return the switch to a path (empty: as the server is set up) and to a role.
+
+        `role` None with `roles` on means the role that logged in.
+        """
+        statements: list[sql.Composable] = []
+        if roles:
+            statements.append(
+                sql.SQL("SET ROLE {}").format(sql.Identifier(role))
+                if role
+                else sql.SQL("RESET ROLE")
+            )
+        if search_path:
+            names = sql.SQL(", ").join(map(sql.Identifier, search_path))
+            statements.append(sql.SQL("SET search_path TO {}").format(names))
+        else:
+            statements.append(sql.SQL("RESET search_path"))
+        return cls.of(*(statement.as_bytes(None) for statement in statements))
+
+    @classmethod
+    def of(cls, *statements: bytes) -> Switch:
+        return cls(statements, b"; ".join(statements) + b"; ")
+
+    def after_probe(self, schema: str) -> Switch:
+        """Return the same switch behind a statement that fails where there is no such schema.
+
+        `SET search_path` takes any name, and tables would then be found in the next schema of the
+        path: in the shared home, which may have tables of the same names. A cast to `regnamespace`
+        looks the name up (https://www.postgresql.org/docs/current/datatype-oid.html).
+        """
+        name = sql.Literal(sql.Identifier(schema).as_string(None))
+        probe = sql.SQL("SELECT {}::pg_catalog.regnamespace").format(name)
+        return Switch.of(probe.as_bytes(None), *self.statements)
+
+    def before(self, message: bytes) -> bytes:
+        return self.prefix + message
+
+    def send(self, connection: Any) -> None:
+        """Send it by itself: one message, or one command each inside a pipeline."""
+        cursor = ClientCursor(connection)
+        if connection.pgconn.pipeline_status == PipelineStatus.OFF:
+            cursor.execute(self.prefix)
+        else:
+            for statement in self.statements:
+                cursor.execute(statement)

@@ -1,0 +1,264 @@
+"""One session, many aliases.
+
+A session is one physical connection of one thread, with its transaction. Django keeps a session's
+state on the wrapper of its alias; here it is kept on a `Session`, and any number of wrappers, one
+for each alias, look at the same one. So tenants of one database share a connection and a
+transaction, while each wrapper knows the home that its alias stands for.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+from weakref import WeakSet
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from domicile.backends.homes import HomeStore
+from domicile.conf import Layout, PlacementTemplate
+from domicile.context import Frame, active_frame, bind
+from domicile.exceptions import NotSupported
+from domicile.placement import Home
+
+if TYPE_CHECKING:
+    from domicile.backends.limits import OpenConnections
+
+#: What `BaseDatabaseWrapper.__init__` and the engines keep on a wrapper that belongs to the
+#: physical connection, not to the alias. `tests/test_django_internals.py` fails when Django adds
+#: to it.
+SESSION_ATTRIBUTES = (
+    "connection",
+    "queries_log",
+    "force_debug_cursor",
+    "autocommit",
+    "in_atomic_block",
+    "savepoint_state",
+    "savepoint_ids",
+    "atomic_blocks",
+    "commit_on_exit",
+    "needs_rollback",
+    "rollback_exc",
+    "close_at",
+    "closed_in_transaction",
+    "errors_occurred",
+    "health_check_enabled",
+    "health_check_done",
+    "_thread_sharing_lock",
+    "_thread_sharing_count",
+    "_thread_ident",
+    "run_on_commit",
+    "run_commit_hooks_on_set_autocommit_on",
+    "execute_wrappers",
+    "_named_cursor_idx",
+    "isolation_level",
+    "transaction_mode",
+)
+
+
+#: Where a session stands that is set as its database's settings say.
+STATIC = "static"
+
+
+class Session:
+    """One physical connection of one thread, with its transaction, and the home it is set to."""
+
+    _named_cursor_idx = 0
+    connection: Any = None
+    autocommit: bool
+    in_atomic_block: bool
+    #: Who counts this session, where it belongs to one tenant alone.
+    limits: OpenConnections | None = None
+
+    def __init__(self) -> None:
+        self.forget()
+        self.lock = threading.RLock()
+        self._open_cursors: WeakSet[Any] = WeakSet()
+
+    def forget(self) -> None:
+        """The server's state is not known any more: the next statement sets it."""
+        self.place: object = None
+        #: The activation in which it arrived there.
+        self.frame: Frame | None = None
+
+    def arrived(self, place: object) -> None:
+        """The server was set to `place`, and nothing since can have changed that."""
+        self.place = place
+        self.frame = active_frame()
+
+    def track(self, cursor: Any) -> Any:
+        """Count a cursor as in use until it is closed, or nobody holds it any more."""
+        driver_cursor, open_cursors = cursor.cursor, self._open_cursors
+
+        def close() -> None:
+            open_cursors.discard(driver_cursor)
+            driver_cursor.close()
+
+        open_cursors.add(driver_cursor)
+        cursor.close = close
+        return cursor
+
+    def close_if_idle(self) -> bool:
+        """Close the connection unless it is in use; tell whether it is closed now.
+
+        Any thread may call this: the owner starts nothing without the lock.
+        """
+        if not self.lock.acquire(blocking=False):
+            return False
+        try:
+            if self.connection is None:
+                return True
+            if self.in_atomic_block or not self.autocommit or self._open_cursors:
+                return False
+            connection, self.connection = self.connection, None
+            self.forget()
+            connection.close()
+            return True
+        finally:
+            self.lock.release()
+
+
+def _session_attribute(name: str) -> property:
+    def setter(wrapper: SharedSession, value: Any) -> None:
+        setattr(wrapper.session, name, value)
+
+    return property(attrgetter(f"session.{name}"), setter)
+
+
+class SharedSession(BaseDatabaseWrapper):
+    """Mixed into an engine's `DatabaseWrapper`: lets wrappers of many aliases share a session."""
+
+    #: The layouts whose homes are reached by switching this database's session.
+    shared_layouts: ClassVar[frozenset[Layout]] = frozenset()
+    #: Who creates, drops and finds homes of a layout.
+    home_stores: ClassVar[dict[Layout, type[HomeStore]]] = {}
+
+    def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
+        self.session = Session()
+        self.owner: Any = self
+        #: The wrapper, of an alias of `DATABASES`, that speaks for this one in tests.
+        self.host: SharedSession = self
+        self.home: Home | None = None
+        self.place: object = STATIC
+        super().__init__(settings_dict, alias)
+
+    def view(self, alias: str, home: Home | None) -> Self:
+        """Return the wrapper by which `alias` reaches `home` through this wrapper's session.
+
+        Its `features` are this wrapper's: they tell of the server, and some cost a query.
+        """
+        view = object.__new__(type(self))
+        view.session = self.session
+        view.owner = self
+        view.host = self
+        view.home = home
+        view.place = STATIC if home is None else home
+        view.alias = alias
+        view.settings_dict = self.settings_dict
+        view.features = self.features
+        view.client = self.client_class(view)
+        view.creation = self.creation_class(view)
+        view.introspection = self.introspection_class(view)
+        view.ops = self.ops_class(view)
+        view.validation = self.validation_class(view)
+        return view
+
+    def copy(self, alias: str | None = None) -> Self:
+        """Return a wrapper of the same home with a session of its own."""
+        if self.owner is not self:
+            return self.owner.copy(alias).view(alias or self.alias, self.home)
+        copy = super().copy(alias)
+        copy.home = self.home
+        return copy
+
+    @property
+    def reaches_shared(self) -> bool:
+        """Whether statements of this alias can name tables of the shared home."""
+        return self.owner is not self and "schema" in self.shared_layouts
+
+    def store(self, template: PlacementTemplate) -> HomeStore:
+        """Return what creates and drops homes as `template` says; `NotSupported` if none can."""
+        try:
+            return self.home_stores[template.layout](self, template)
+        except KeyError:
+            raise NotSupported(
+                f"DOMICILE['PLACEMENTS'][{template.key!r}] asks for a {template.layout} per tenant,"
+                f" which {self.display_name} does not have. Name a placement of another kind."
+            ) from None
+
+    def named_lock(self, key: str) -> AbstractContextManager[bool]:
+        """Hold the lock `key` of this session's database; the value tells whether it was free.
+
+        The server, or the system, releases it when the holder dies.
+        """
+        raise NotSupported(f"{self.display_name} has no locks by name.")
+
+    def connect(self) -> None:
+        if self.owner is not self:
+            self.owner.connect()
+            return
+        self.session.forget()
+        with self._counted():
+            super().connect()
+        self.session.forget()
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        session, limits = self.session, self.session.limits
+        if limits is None:
+            yield
+            return
+        limits.admit(session, self.alias)
+        try:
+            yield
+        finally:
+            if session.connection is None:
+                limits.released(session)
+
+    def close(self) -> None:
+        super().close()
+        if self.session.limits is not None:
+            self.session.limits.released(self.session)
+
+    def set_autocommit(self, *args: Any, **kwargs: Any) -> None:
+        with self.session.lock:
+            super().set_autocommit(*args, **kwargs)
+
+    def cursor(self) -> Any:
+        self._heed_host("cursor")
+        return super().cursor()
+
+    def chunked_cursor(self) -> Any:
+        self._heed_host("chunked_cursor")
+        return super().chunked_cursor()
+
+    def _heed_host(self, method: str) -> None:
+        """Where `SimpleTestCase` forbids queries it puts a stand-in, which raises, in the place of
+        methods of the aliases of `DATABASES`, the only ones that it knows.
+        """
+        stand_in: Any = vars(self.host).get(method)
+        if hasattr(stand_in, "wrapped"):
+            stand_in()
+
+    def _cursor(self, name: str | None = None) -> Any:
+        session = self.session
+        if session.limits is None:
+            return super()._cursor(name)  # type: ignore[misc]
+        with session.lock:
+            cursor = session.track(super()._cursor(name))  # type: ignore[misc]
+        session.limits.used(session)
+        return cursor
+
+    def _rollback(self) -> None:
+        self.session.forget()
+        super()._rollback()  # type: ignore[misc]
+
+    def on_commit(self, func: Any, robust: bool = False) -> None:
+        """Run `func` after the commit, in the tenant that is active now."""
+        super().on_commit(bind(func) if callable(func) else func, robust)
+
+
+for _name in SESSION_ATTRIBUTES:
+    setattr(SharedSession, _name, _session_attribute(_name))

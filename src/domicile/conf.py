@@ -1,0 +1,148 @@
+"""The one reader of settings: the `DOMICILE` dict as frozen dataclasses.
+
+Nothing here raises on a wrong value that a check can name (`domicile.checks`); what cannot be read
+at all raises `ImproperlyConfigured`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache, cached_property
+from typing import Any, Literal
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+Layout = Literal["schema", "database"]
+
+DEFAULT_RESOLVERS = (
+    "domicile.resolvers.SubdomainResolver",
+    "domicile.resolvers.DomainResolver",
+)
+
+
+@dataclass(frozen=True)
+class PlacementTemplate:
+    """One way to house a tenant: an entry of `DOMICILE["PLACEMENTS"]`.
+
+    Either in a static database (`database`, an alias of `DATABASES`), as a schema of it or as
+    another database on its server; or by settings of its own (`settings`), as in `DATABASES`.
+    """
+
+    key: str
+    layout: Layout
+    pattern: str
+    database: str | None = None
+    settings: Mapping[str, Any] | None = None
+    #: Schemas that a tenant in a schema also reads from, after its own.
+    extra_schemas: tuple[str, ...] = ("public",)
+
+    @classmethod
+    def from_settings(cls, key: str, entry: Mapping[str, Any]) -> PlacementTemplate:
+        layout: Layout = "schema" if "SCHEMA" in entry else "database"
+        pattern = str(entry.get("SCHEMA") or entry.get("NAME") or "")
+        if "DATABASE" not in entry and "ENGINE" not in entry:
+            raise ImproperlyConfigured(
+                f"DOMICILE['PLACEMENTS'][{key!r}] names neither a DATABASE (an alias of DATABASES)"
+                " nor an ENGINE of its own."
+            )
+        if "{slug}" not in pattern:
+            raise ImproperlyConfigured(
+                f"DOMICILE['PLACEMENTS'][{key!r}] needs a SCHEMA or a NAME that contains '{{slug}}'"
+                f" (it has {pattern!r}), or all tenants would share one home."
+            )
+        own = {name: value for name, value in entry.items() if name != "DATABASE"}
+        return cls(
+            key=key,
+            layout=layout,
+            pattern=pattern,
+            database=entry.get("DATABASE"),
+            settings=own if "ENGINE" in entry else None,
+            extra_schemas=tuple(entry.get("EXTRA_SCHEMAS", ("public",))),
+        )
+
+    def locate(self, name: str) -> str:
+        """Return the schema's or database's own name for a placement's `name`."""
+        return self.pattern.replace("{slug}", name)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`DOMICILE`, read once. Field names are the keys in lower case."""
+
+    tenant_model: str = ""
+    domain_model: str = ""
+    tenant_apps: tuple[str, ...] = ()
+    shared_apps: tuple[str, ...] = ()
+    placements: Mapping[str, PlacementTemplate] = field(default_factory=dict)
+    default_placement: str = ""
+    shared_urlconf: str | None = None
+    base_domains: tuple[str, ...] = ()
+    public_hosts: tuple[str, ...] = ()
+    resolvers: tuple[str, ...] = DEFAULT_RESOLVERS
+    header: str = "X-Tenant"
+    trusted_proxies: tuple[str, ...] = ()
+    path_prefix: str = "t"
+    session_key: str = "tenant"
+    user_attribute: str = "tenant"
+    roles: bool = False
+    #: Open connections of tenants with a database of their own, in one process.
+    max_connections: int = 100
+    #: Seconds to wait for one of them to become idle.
+    connection_wait: float = 5.0
+    #: Seconds within which every process sees a change of tenants or domains.
+    registry_max_age: float = 5.0
+    #: Hosts and slugs kept in memory.
+    registry_size: int = 20_000
+    #: Seconds, the `Retry-After` of a 503.
+    retry_after: int = 120
+    initial_data: str | None = None
+    base_engines: Mapping[str, str] = field(default_factory=dict)
+    #: Keys of `DOMICILE` that mean nothing (a check names them).
+    unknown: tuple[str, ...] = ()
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> Settings:
+        known = {f.name for f in fields(cls)} - {"unknown"}
+        values: dict[str, Any] = {
+            key.lower(): tuple(value) if isinstance(value, (list, set)) else value
+            for key, value in given.items()
+            if key.lower() in known
+        }
+        values["placements"] = {
+            key: PlacementTemplate.from_settings(key, entry)
+            for key, entry in given.get("PLACEMENTS", {}).items()
+        }
+        values.setdefault("default_placement", next(iter(values["placements"]), ""))
+        unknown = tuple(key for key in given if key.lower() not in known or key != key.upper())
+        return cls(**values, unknown=unknown)
+
+    def placement(self, key: str) -> PlacementTemplate:
+        """Return the template of that key; `ImproperlyConfigured` where there is none."""
+        try:
+            return self.placements[key]
+        except KeyError:
+            raise ImproperlyConfigured(
+                f"There is no placement {key!r} in DOMICILE['PLACEMENTS'], only:"
+                f" {', '.join(self.placements) or 'none at all'}."
+            ) from None
+
+    @cached_property
+    def both_apps(self) -> frozenset[str]:
+        return frozenset(self.tenant_apps) & frozenset(self.shared_apps)
+
+
+@cache
+def conf() -> Settings:
+    """Return the project's settings."""
+    return Settings.from_dict(getattr(django_settings, "DOMICILE", {}))
+
+
+def _reset(*, setting: str, **_: Any) -> None:
+    if setting == "DOMICILE":
+        conf.cache_clear()
+
+
+setting_changed.connect(_reset, dispatch_uid="domicile.conf")

@@ -1,0 +1,208 @@
+"""The active tenant: a `ContextVar`, so that it is right in threads, tasks and coroutines.
+
+Activations form an immutable chain from the innermost outwards. Leaving one cuts the chain at the
+frame that it entered, found by identity; so it does not matter whether an inner activation is
+still open (a suspended generator), whether one object was entered by two threads at once, or
+whether a decorated function calls itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from asgiref.sync import iscoroutinefunction, sync_to_async
+
+from domicile.placement import Home
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One activation: a home (None is the shared one), its tenant, and what was active before."""
+
+    home: Home | None
+    tenant: Any
+    activation: Activation
+    outer: Frame | None
+
+
+_innermost: ContextVar[Frame | None] = ContextVar("domicile_active_tenant", default=None)
+
+
+def active_frame() -> Frame | None:
+    """Return the innermost activation, None where there is none."""
+    return _innermost.get()
+
+
+def active_home() -> Home | None:
+    """Return the home of the active tenant, None where none is active."""
+    frame = _innermost.get()
+    return None if frame is None else frame.home
+
+
+def current_tenant() -> Any:
+    """Return the active tenant (an instance of the tenant model), None where none is active."""
+    frame = _innermost.get()
+    return None if frame is None else frame.tenant
+
+
+class Activation:
+    """Makes a home the active one: `with`, `async with`, or a decorator.
+
+    One object may be entered any number of times, by any number of threads and tasks. As a
+    decorator it takes functions, coroutine functions, generators and async generators; a generator
+    is in the tenant while it runs and not while it is suspended.
+    """
+
+    def __init__(self, home: Home | None, tenant: Any = None) -> None:
+        self.home = home
+        self.tenant = tenant
+
+    def _target(self) -> tuple[Home | None, Any]:
+        return self.home, self.tenant
+
+    def _enter(self, home: Home | None, tenant: Any) -> Any:
+        _innermost.set(Frame(home, tenant, self, _innermost.get()))
+        return tenant
+
+    def __enter__(self) -> Any:
+        return self._enter(*self._target())
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        frame = _innermost.get()
+        while frame is not None and frame.activation is not self:
+            frame = frame.outer
+        if frame is not None:
+            _innermost.set(frame.outer)
+
+    async def __aenter__(self) -> Any:
+        return self.__enter__()
+
+    async def __aexit__(self, *exc_info: Any) -> None:
+        self.__exit__()
+
+    def __call__(self, func: F) -> F:
+        return _wrapped(func, lambda: self)
+
+
+class LateActivation(Activation):
+    """An activation whose tenant is looked up when it is entered, not when it is made.
+
+    What `activate("acme")` returns: where it decorates a function there is no database to ask yet.
+    """
+
+    def __init__(self, find: Callable[[], tuple[Home | None, Any]]) -> None:
+        self._target = find  # type: ignore[method-assign]
+
+    async def __aenter__(self) -> Any:
+        return self._enter(*await sync_to_async(self._target)())
+
+
+def no_tenant() -> Activation:
+    """Return an activation of the shared home: inside it no tenant is active."""
+    return Activation(None)
+
+
+def current_activation() -> Activation:
+    """Return an activation of what is active now, to be entered later or elsewhere."""
+    frame = _innermost.get()
+    return no_tenant() if frame is None else Activation(frame.home, frame.tenant)
+
+
+def bind(func: F) -> F:
+    """Return `func` so that it runs in the tenant active now, wherever and whenever it is called.
+
+    Plain threads start with an empty context (https://docs.python.org/3/library/contextvars.html),
+    so `Thread(target=bind(work))` is how work goes on for the same tenant in a thread of its own.
+    """
+    activation = current_activation()
+    return _wrapped(func, lambda: activation)
+
+
+def _wrapped(func: Any, enter: Callable[[], Any]) -> Any:
+    if iscoroutinefunction(func):
+
+        @functools.wraps(func)
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:
+            async with enter():
+                return await func(*args, **kwargs)
+
+    elif inspect.isasyncgenfunction(func):
+
+        @functools.wraps(func)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            return astepwise(func(*args, **kwargs), enter)
+
+    elif inspect.isgeneratorfunction(func):
+
+        @functools.wraps(func)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            return Stepwise(func(*args, **kwargs), enter)
+
+    else:
+
+        @functools.wraps(func)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            with enter():
+                return func(*args, **kwargs)
+
+    return wrapper
+
+
+class Stepwise:
+    """An iterator, each of whose steps, and whose end, runs inside an activation of its own."""
+
+    def __init__(self, iterator: Any, enter: Callable[[], Any]) -> None:
+        self._iterator = iter(iterator)
+        self._enter = enter
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        with self._enter():
+            return next(self._iterator)
+
+    def send(self, value: Any) -> Any:
+        with self._enter():
+            return self._iterator.send(value)
+
+    def throw(self, error: BaseException) -> Any:
+        with self._enter():
+            return self._iterator.throw(error)
+
+    def close(self) -> None:
+        close = getattr(self._iterator, "close", None)
+        if close is not None:
+            with self._enter():
+                close()
+
+
+async def astepwise(iterator: Any, enter: Callable[[], Any]) -> Any:
+    """The same for an asynchronous iterator."""
+    steps = aiter(iterator)
+    try:
+        while True:
+            async with enter():
+                try:
+                    item = await anext(steps)
+                except StopAsyncIteration:
+                    return
+            yield item
+    finally:
+        close = getattr(steps, "aclose", None)
+        if close is not None:
+            async with enter():
+                await close()

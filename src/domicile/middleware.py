@@ -1,0 +1,230 @@
+"""Finds the tenant of a request and keeps it active until the response is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+from asgiref.sync import async_to_sync, iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.conf import settings
+from django.core.exceptions import SynchronousOnlyOperation
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import get_resolver, get_script_prefix, set_script_prefix
+from django.utils.cache import patch_vary_headers
+from django.utils.functional import SimpleLazyObject
+from django.utils.module_loading import import_string
+
+from domicile.conf import conf
+from domicile.context import Activation, Stepwise, astepwise
+from domicile.exceptions import UnknownTenant
+from domicile.models import Status
+from domicile.naming import is_public
+from domicile.resolvers import Found, Resolver, host_of
+
+
+class TenantMiddleware:
+    """First in `MIDDLEWARE`; or, with resolvers that look at the session or the user, right after
+    those. Sets `request.tenant`: an instance of the tenant model, or None on public hosts.
+
+    What a visitor sees where there is no tenant to serve is decided by the methods
+    `unknown_tenant`, `suspended` and `under_maintenance`, for a subclass to override.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+        self.resolvers: list[Resolver] = [import_string(path)() for path in conf().resolvers]
+        self.is_async = iscoroutinefunction(get_response)
+        if self.is_async:
+            markcoroutinefunction(self)
+        _load_while_no_tenant_is_active()
+
+    def __call__(self, request: HttpRequest) -> Any:
+        if self.is_async:
+            return self.__acall__(request)
+        visit = self.receive(request)
+        if not isinstance(visit, Visit):
+            return visit
+        with visit:
+            return visit.kept_by(self.get_response(request))
+
+    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
+        try:
+            visit = self.receive(request)
+        except SynchronousOnlyOperation:
+            # Not in memory: ask the database, as Django demands, in a thread that may block.
+            visit = await sync_to_async(self.receive)(request)
+        if not isinstance(visit, Visit):
+            return visit
+        async with visit:
+            return visit.kept_by(await self.get_response(request))
+
+    def receive(self, request: HttpRequest) -> Visit | HttpResponseBase:
+        """Return the visit that a request is, or the response that turns it away."""
+        try:
+            found = self.find(request)
+        except UnknownTenant as error:
+            return self.unknown_tenant(request, error)
+        if found is None:
+            return _public_visit(request)
+        # As Django does for `request.user`: many a request never looks.
+        tenant = SimpleLazyObject(found.entry.tenant)
+        request.tenant = tenant  # type: ignore[attr-defined]
+        if found.entry.status != Status.ACTIVE:
+            refuse = {
+                Status.SUSPENDED: self.suspended,
+                Status.MAINTENANCE: self.under_maintenance,
+            }[Status(found.entry.status)]
+            return refuse(request, tenant)
+        script_prefix = _enter_prefix(request, found.prefix) if found.prefix else None
+        return Visit(Activation(found.entry.home, tenant), script_prefix, found.vary)
+
+    def find(self, request: HttpRequest) -> Found | None:
+        """Return the tenant of a request, None for the project's public pages; `UnknownTenant`
+        where the request is for neither.
+        """
+        for resolver in self.resolvers:
+            found = resolver.resolve(request)
+            if found is not None:
+                return found
+        host = host_of(request)
+        if not is_public(host):
+            raise UnknownTenant(f"No tenant is at {host!r}.")
+        return None
+
+    def unknown_tenant(self, request: HttpRequest, error: UnknownTenant) -> HttpResponseBase:
+        """Answer a request for a tenant that there is not: 404."""
+        _public_visit(request)
+        raise Http404(str(error)) from error
+
+    def suspended(self, request: HttpRequest, tenant: Any) -> HttpResponseBase:
+        """Answer a request for a suspended tenant: 503 with `Retry-After`."""
+        return self._unavailable(f"{tenant} is suspended.")
+
+    def under_maintenance(self, request: HttpRequest, tenant: Any) -> HttpResponseBase:
+        """Answer a request for a tenant under maintenance: 503 with `Retry-After`."""
+        return self._unavailable(f"{tenant} is under maintenance.")
+
+    def _unavailable(self, message: str) -> HttpResponseBase:
+        return HttpResponse(
+            f"{message} Please come back later.\n",
+            status=503,
+            content_type="text/plain; charset=utf-8",
+            headers={"Retry-After": str(conf().retry_after)},
+        )
+
+
+@dataclass
+class Visit:
+    """A request's stay in a home: the activation, and the path under which URLs are made."""
+
+    activation: Activation
+    script_prefix: str | None = None
+    vary: tuple[str, ...] = ()
+
+    def __enter__(self) -> None:
+        self.activation.__enter__()
+        if self.script_prefix is not None:
+            # These keep the script prefix of their first reader, who must not be in a tenant.
+            _ = settings.STATIC_URL, settings.MEDIA_URL
+            self._outer_prefix = get_script_prefix()
+            set_script_prefix(self.script_prefix)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        if self.script_prefix is not None:
+            set_script_prefix(self._outer_prefix)
+        self.activation.__exit__()
+
+    async def __aenter__(self) -> None:
+        self.__enter__()
+
+    async def __aexit__(self, *exc_info: Any) -> None:
+        self.__exit__()
+
+    def kept_by(self, response: HttpResponseBase) -> HttpResponseBase:
+        """Return the response, which from here on is sent and closed inside this visit."""
+        if self.vary:
+            patch_vary_headers(response, self.vary)
+        if self.script_prefix is not None:
+            _narrow_cookies(response, self.script_prefix)
+        if response.streaming:
+            self._keep_stream(response)
+        return response
+
+    def _keep_stream(self, response: Any) -> None:
+        def visit() -> Visit:
+            return Visit(self.activation, self.script_prefix)
+
+        def close() -> None:
+            del response.close
+            with visit():
+                response.close()
+
+        response.close = close
+        if getattr(response, "file_to_stream", None) is not None:
+            return  # For the server's `wsgi.file_wrapper`, which a new content would undo.
+        if response.is_async:
+            # Nobody closes the stream of a visitor who has left; the garbage collector would, in
+            # any order and context.
+            stream = astepwise(response._iterator, visit)
+            response._resource_closers.append(partial(async_to_sync(_aclose), stream))
+        else:
+            stream = Stepwise(response.streaming_content, visit)
+        response.streaming_content = stream
+
+
+async def _aclose(stream: Any) -> None:
+    await stream.aclose()
+
+
+def _public_visit(request: HttpRequest) -> Visit:
+    request.tenant = None  # type: ignore[attr-defined]
+    if conf().shared_urlconf is not None:
+        request.urlconf = conf().shared_urlconf
+    return Visit(Activation(None))
+
+
+def _enter_prefix(request: HttpRequest, prefix: str) -> str:
+    """Have the URLconf see the rest of the path, as a WSGI server does for `SCRIPT_NAME`; return
+    the script prefix that URLs are then made with.
+    """
+    request.path_info = request.path_info.removeprefix(prefix)
+    request.META["SCRIPT_NAME"] = request.META.get("SCRIPT_NAME", "") + prefix
+    request.META["PATH_INFO"] = request.path_info
+    _prefer_nearest_cookies(request)
+    return f"{get_script_prefix().rstrip('/')}{prefix}/"
+
+
+def _prefer_nearest_cookies(request: HttpRequest) -> None:
+    """Of two cookies with one name browsers send that of the longer path first (RFC 6265, section
+    5.4), and Django takes the last: here that would be the cookie of the host's public pages.
+    """
+    header = request.META.get("HTTP_COOKIE", "")
+    request.META["HTTP_COOKIE"] = ";".join(reversed(header.split(";")))
+    vars(request).pop("COOKIES", None)
+
+
+def _narrow_cookies(response: HttpResponseBase, script_prefix: str) -> None:
+    """Keep session and CSRF cookies of tenants apart that share a host."""
+    for morsel in response.cookies.values():
+        if script_prefix.startswith(morsel["path"]):
+            morsel["path"] = script_prefix
+
+
+def _load_while_no_tenant_is_active() -> None:
+    """Django imports URLconfs at the first request, which would be inside the first visitor's
+    tenant, and with them views, whose querysets would be that tenant's.
+    """
+    for urlconf in {settings.ROOT_URLCONF, conf().shared_urlconf or settings.ROOT_URLCONF}:
+        _ = get_resolver(urlconf).url_patterns

@@ -1,0 +1,185 @@
+"""What is changed in Django's models, all of it, and why.
+
+Django asks its routers when nobody names an alias. Four things never reach them, and each can take
+a row from the wrong tenant, or put it there, without a word; no public hook sees them. Each patch
+calls Django's own code, and `tests/test_patches.py` fails when that code changes its signature.
+
+1. A queryset made in one tenant and evaluated in another. `QuerySet.__init__` leaves a note, in the
+   hints that Django hands to routers and copies to every clone, of the tenant active then.
+2. An explicit "default", which many apps and commands pass on (`db_manager("default")`,
+   `save(using="default")`). Inside a tenant that name means the tenant's connection, so it is
+   resolved, once, to the alias that stays the same wherever it is used later: in `QuerySet.db`,
+   `BaseManager.db`, `Model.save_base` and `Model.delete`.
+3. Instances of one tenant written in another by an explicit alias or in bulk: `Model.save_base`,
+   `Model.delete`, `QuerySet.bulk_create`, `QuerySet.bulk_update`, `QuerySet.update`.
+4. A queryset of one tenant that becomes a part of another's (`pk__in=`, `Exists`, `union`): a part
+   is compiled for the database of the whole. `QuerySet.query` leaves a note of where its rows are,
+   and `Query.get_compiler` compares.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, router
+from django.db.models import Model, QuerySet
+from django.db.models.manager import BaseManager
+from django.db.models.sql import Query
+
+from domicile.context import active_home
+from domicile.exceptions import CrossTenantError
+from domicile.placement import SHARED_ALIAS, SHARED_ALIASES
+from domicile.residence import Residence, residence_of
+from domicile.router import ORIGIN_HINT, refuse_copy, refuse_value
+
+
+def install() -> None:
+    """Apply all of them, once."""
+    if hasattr(QuerySet, "_domicile"):
+        return
+    QuerySet._domicile = True  # type: ignore[attr-defined]
+    _replace(QuerySet, "__init__", _remembering_origin)
+    _replace(QuerySet, "bulk_create", _refusing_strangers)
+    _replace(QuerySet, "bulk_update", _refusing_strangers)
+    _replace(QuerySet, "update", _refusing_strange_values)
+    QuerySet.query = _noting_rows(QuerySet.query)  # type: ignore[assignment]
+    _replace(Query, "get_compiler", _comparing_notes)
+    QuerySet.db = property(_queryset_db, doc=QuerySet.db.__doc__)  # type: ignore[assignment,method-assign]
+    BaseManager.db = property(_manager_db, doc=BaseManager.db.__doc__)  # type: ignore[assignment,method-assign]
+    _replace(Model, "save_base", _saving_at_home)
+    _replace(Model, "delete", _deleting_at_home)
+
+
+def _replace(owner: type, name: str, patch: Callable[[Any], Any]) -> None:
+    original = getattr(owner, name)
+    # `wraps` also copies the attributes by which Django marks methods that alter data.
+    setattr(owner, name, functools.wraps(original)(patch(original)))
+
+
+def _remembering_origin(original: Any) -> Any:
+    def __init__(
+        self: Any, model: Any = None, query: Any = None, using: Any = None, hints: Any = None
+    ) -> None:
+        if using is None or using == DEFAULT_DB_ALIAS:
+            home = active_home()
+            if home is not None and (hints is None or ORIGIN_HINT not in hints):
+                hints = {**(hints or {}), ORIGIN_HINT: home.alias}
+        original(self, model, query, using, hints)
+
+    return __init__
+
+
+def _queryset_db(queryset: Any) -> str:
+    """Return the alias that is used if the queryset is evaluated now."""
+    alias: str | None = queryset._db
+    if alias is None or alias in (DEFAULT_DB_ALIAS, SHARED_ALIAS):
+        choose = router.db_for_write if queryset._for_write else router.db_for_read
+        return _resolved(alias, queryset.model, choose, queryset._hints)
+    return alias
+
+
+def _manager_db(manager: Any) -> str:
+    alias: str | None = manager._db
+    if alias is None or alias in (DEFAULT_DB_ALIAS, SHARED_ALIAS):
+        return _resolved(alias, manager.model, router.db_for_read, manager._hints)
+    return alias
+
+
+def _resolved(alias: str | None, model: Any, choose: Any, hints: dict[str, Any]) -> str:
+    """Return what an alias that depends on the context means for a model, here and now."""
+    if alias == SHARED_ALIAS and residence_of(model) is not Residence.TENANT:
+        return alias
+    return choose(model, **hints)
+
+
+def _saving_at_home(original: Any) -> Any:
+    def save_base(
+        self: Any,
+        raw: bool = False,
+        force_insert: bool = False,
+        force_update: bool = False,
+        using: str | None = None,
+        update_fields: Any = None,
+    ) -> None:
+        using = _using_for(self, using)
+        original(self, raw, force_insert, force_update, using, update_fields)
+
+    return save_base
+
+
+def _deleting_at_home(original: Any) -> Any:
+    def delete(self: Any, using: str | None = None, keep_parents: bool = False) -> Any:
+        return original(self, _using_for(self, using), keep_parents)
+
+    return delete
+
+
+def _using_for(instance: Any, using: str | None) -> str:
+    """Return the alias to write an instance to; refuse one that is not its home."""
+    if using is None or using == DEFAULT_DB_ALIAS:
+        return router.db_for_write(type(instance), instance=instance)
+    refuse_copy(instance, using)
+    return using
+
+
+def _refusing_strangers(original: Any) -> Any:
+    def bulk(self: Any, objs: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
+        objs = list(objs)
+        if any(obj._state.db is not None for obj in objs):
+            self._for_write = True
+            for obj in objs:
+                refuse_copy(obj, self.db)
+        return original(self, objs, *args, **kwargs)
+
+    return bulk
+
+
+def _refusing_strange_values(original: Any) -> Any:
+    def update(self: Any, **kwargs: Any) -> int:
+        instances = [value for value in kwargs.values() if isinstance(value, Model)]
+        if instances:
+            self._for_write = True
+            for instance in instances:
+                refuse_value(instance, self.db)
+        return original(self, **kwargs)
+
+    return update
+
+
+def _noting_rows(original: Any) -> property:
+    def query(queryset: Any) -> Any:
+        found = original.fget(queryset)
+        if queryset._db is not None or queryset._hints:
+            found._domicile_rows = (queryset._db, queryset._hints)
+        return found
+
+    return property(query, original.fset)
+
+
+def _comparing_notes(original: Any) -> Any:
+    def get_compiler(
+        self: Any, using: str | None = None, connection: Any = None, elide_empty: bool = True
+    ) -> Any:
+        # Only a part is given the connection; the whole is given its alias.
+        if connection is not None and hasattr(self, "_domicile_rows"):
+            _refuse_part(self, connection.alias)
+        return original(self, using, connection, elide_empty)
+
+    return get_compiler
+
+
+def _refuse_part(query: Any, whole: str) -> None:
+    """Raise `CrossTenantError` where the rows of `query` are not at the alias of the whole."""
+    alias, hints = query._domicile_rows
+    rows = alias
+    if alias is None or alias in SHARED_ALIASES:
+        rows = _resolved(alias, query.model, router.db_for_read, hints)
+    if rows == whole or (rows in SHARED_ALIASES and whole in SHARED_ALIASES):
+        return
+    if residence_of(query.model) is not Residence.SHARED:
+        raise CrossTenantError(
+            f"A queryset of {query.model._meta.label} whose rows are at {rows!r} was made a part of"
+            f" one that is read from {whole!r}. Read it first, and hand over its values."
+        )

@@ -1,0 +1,47 @@
+"""Addresses: small frozen values that everything passes around."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db import DEFAULT_DB_ALIAS
+
+TENANT_PREFIX = "tenant:"
+SHARED_ALIAS = "shared"
+#: The names under which the real default database is reached.
+SHARED_ALIASES = (DEFAULT_DB_ALIAS, SHARED_ALIAS)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a tenant lives now.
+
+    `template` is a key of `DOMICILE["PLACEMENTS"]`; `name` fills the `{slug}` of that template's
+    schema or database name. A move changes the placement, never the alias.
+    """
+
+    template: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.template}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A placement together with the alias that reaches it, now and after every move."""
+
+    alias: str
+    placement: Placement
+
+    @property
+    def slug(self) -> str:
+        return self.alias.removeprefix(TENANT_PREFIX)
+
+
+def tenant_alias(slug: str) -> str:
+    return f"{TENANT_PREFIX}{slug}"
+
+
+def is_tenant_alias(alias: str | None) -> bool:
+    return alias is not None and alias.startswith(TENANT_PREFIX)

@@ -1,0 +1,142 @@
+"""The router: which alias a model's rows are read from, written to, and migrated on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS
+
+from domicile.context import active_home
+from domicile.exceptions import CrossTenantError, TenantRequired
+from domicile.placement import SHARED_ALIAS, SHARED_ALIASES, Home, is_tenant_alias
+from domicile.residence import Residence, residence_of, residence_of_app
+
+#: The hint by which a queryset remembers the alias of the tenant that it was made in.
+ORIGIN_HINT = "domicile_origin"
+
+
+class Router:
+    """Domicile's entry in `DATABASE_ROUTERS`.
+
+    A router of the project's own that stands before it and answers for a model is heard first.
+    """
+
+    def db_for_read(self, model: Any, instance: Any = None, **hints: Any) -> str:
+        return _route(model, instance, hints.get(ORIGIN_HINT), write=False)
+
+    def db_for_write(self, model: Any, instance: Any = None, **hints: Any) -> str:
+        return _route(model, instance, hints.get(ORIGIN_HINT), write=True)
+
+    def allow_relation(self, obj1: Any, obj2: Any, **hints: Any) -> bool | None:
+        one, other = home_alias(obj1), home_alias(obj2)
+        if one is None or other is None or one == other:
+            return True if one == other else None
+        shared = obj1 if one == SHARED_ALIAS else obj2 if other == SHARED_ALIAS else None
+        if shared is not None and residence_of(shared) is Residence.SHARED:
+            return True
+        raise CrossTenantError(
+            f"{_described(obj1)} lives in {one!r} and {_described(obj2)} in {other!r}: rows of"
+            " different homes cannot be related."
+        )
+
+    def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool | None:
+        if app_label == "migrations":
+            return None
+        home = active_home()
+        if is_tenant_alias(db) or (db == DEFAULT_DB_ALIAS and home is not None):
+            return residence_of_app(app_label) is not Residence.SHARED
+        if db in SHARED_ALIASES:
+            return residence_of_app(app_label) is not Residence.TENANT
+        return False
+
+
+def home_alias(obj: Any) -> str | None:
+    """Return the alias of the home that an instance came from: a tenant's, `shared`, or None for a
+    new instance and for databases that have nothing to do with tenants.
+    """
+    alias: str | None = obj._state.db
+    if alias in SHARED_ALIASES:
+        return SHARED_ALIAS
+    return alias if is_tenant_alias(alias) else None
+
+
+def _route(model: Any, instance: Any, origin: str | None, *, write: bool) -> str:
+    home = active_home()
+    residence = residence_of(model)
+    if residence is Residence.SHARED:
+        return shared_alias(home)
+    bound = _bound_home(residence, instance)
+    if bound is not None:
+        if write:
+            refuse_elsewhere(instance, bound, home)
+        return bound if is_tenant_alias(bound) else shared_alias(home)
+    if home is not None:
+        if origin is not None and origin != home.alias:
+            raise CrossTenantError(
+                f"A queryset of {model._meta.label} was made in {origin!r} and is evaluated in"
+                f" {home.alias!r}. Make it where it is read, or name the home with .using()."
+                " (One that a module or class keeps must not be imported for the first time"
+                " while a tenant is active.)"
+            )
+        return home.alias
+    if origin is not None:
+        return origin
+    if residence is Residence.BOTH:
+        return DEFAULT_DB_ALIAS
+    raise TenantRequired(
+        f"{model._meta.label} lives in tenants and none is active: use `with tenant.activate():`,"
+        " or .using(tenant.alias)."
+    )
+
+
+def _bound_home(residence: Residence, instance: Any) -> str | None:
+    """Return the home that an instance ties a model's rows to, None where it does not.
+
+    A row in a tenant ties them to that tenant. A row in the shared home ties only those models
+    that also live there.
+    """
+    if instance is None:
+        return None
+    alias = home_alias(instance)
+    if alias == SHARED_ALIAS and residence is Residence.TENANT:
+        return None
+    return alias
+
+
+def refuse_elsewhere(instance: Any, alias: str, home: Home | None) -> None:
+    """Raise `CrossTenantError` where `instance`, which lives at `alias`, is not at home here."""
+    here = None if home is None else home.alias
+    if here is None or alias == here:
+        return
+    if alias == SHARED_ALIAS and residence_of(instance) is Residence.SHARED:
+        return
+    raise CrossTenantError(
+        f"{_described(instance)} lives in {alias!r} and cannot be written while {here!r} is"
+        " active. Activate its own tenant, or load the row of this one."
+    )
+
+
+def refuse_copy(instance: Any, using: str) -> None:
+    """Raise `CrossTenantError` where an instance of one home would be written to another."""
+    lives = home_alias(instance)
+    target = SHARED_ALIAS if using in SHARED_ALIASES else using
+    if lives is not None and lives != target and (is_tenant_alias(lives) or is_tenant_alias(using)):
+        raise CrossTenantError(
+            f"{_described(instance)} lives in {lives!r} and cannot be written to {using!r}. To copy"
+            " it there, make a new instance."
+        )
+
+
+def refuse_value(instance: Any, using: str) -> None:
+    """Raise `CrossTenantError` where an instance would be the value of a column in another home."""
+    if residence_of(instance) is not Residence.SHARED:
+        refuse_copy(instance, using)
+
+
+def shared_alias(home: Home | None) -> str:
+    """Return the alias of the shared home: `default` is a tenant's while one is active."""
+    return DEFAULT_DB_ALIAS if home is None else SHARED_ALIAS
+
+
+def _described(obj: Any) -> str:
+    return f"{obj._meta.label} {obj.pk!r}"

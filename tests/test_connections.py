@@ -1,0 +1,340 @@
+"""The connection handler: views, moves, limits, and what Django's tests and requests do to it."""
+
+from __future__ import annotations
+
+import threading
+import unittest
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from unittest.mock import patch
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import Permission, User
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection, connections, reset_queries, transaction
+from django.db.utils import ConnectionDoesNotExist
+from django.test import SimpleTestCase, TestCase, override_settings
+from django.test.testcases import DatabaseOperationForbidden
+
+import domicile
+from domicile import connections as handler_module
+from domicile.backends.limits import open_connections
+from domicile.context import Activation
+from domicile.exceptions import ConnectionLimitReached, UnknownTenant
+from domicile.placement import Home, Placement
+from tests.isolation.campus import (
+    Campus,
+    campus,  # noqa: F401
+    enrol,
+    homes,
+    in_thread,
+    truth,
+)
+from tests.testproject.students.models import Student
+
+
+@pytest.fixture
+def pair(campus: Campus):  # noqa: F811
+    return campus.pair("schema")
+
+
+@pytest.fixture
+def own(campus: Campus):  # noqa: F811
+    tenants = campus("database/a", "database/b", "file/a")
+    connections.close_all()
+    return tenants
+
+
+@contextmanager
+def domicile_settings(**changes):
+    with override_settings(DOMICILE={**settings.DOMICILE, **changes}):
+        yield
+
+
+# Aliases -----------------------------------------------------------------------------------------
+
+
+def test_default_is_the_active_tenants(pair):
+    a, _ = pair
+    assert connections["default"].alias == connection.alias == "default"
+    with a.activate():
+        assert connections["default"] is connections[a.alias]
+        assert connection.alias == a.alias
+        assert connections["shared"].alias == "shared"
+        assert connections["shared"].owner is connections[a.alias].owner
+        with domicile.no_tenant():
+            assert connection.alias == "default"
+    assert connections["shared"].session is connections["default"].session
+
+
+def test_aliases_of_nobody():
+    with pytest.raises(UnknownTenant):
+        _ = connections["tenant:nobody"]
+    with pytest.raises(ConnectionDoesNotExist):
+        _ = connections["nowhere"]
+    assert set(connections) == set(settings.DATABASES)
+
+
+def test_views_share_session_and_transaction(pair):
+    a, b = pair
+    with transaction.atomic(using=a.alias):
+        assert connections[b.alias].in_atomic_block
+        assert connections["default"].in_atomic_block
+        assert connections[b.alias].connection is connections["shared"].connection
+        transaction.set_rollback(True, using=b.alias)
+    assert not connections[a.alias].in_atomic_block
+
+
+def test_threads_have_sessions_of_their_own(pair):
+    a, _ = pair
+    mine = connections[a.alias].session
+    assert in_thread(lambda: connections[a.alias].session) is not mine
+
+
+def test_all_gives_each_session_once(pair, own):
+    for tenant in (*pair, *own):
+        homes(Student.objects.using(tenant.alias))
+    sessions = [wrapper.session for wrapper in connections.all(initialized_only=True)]
+    assert len(sessions) == len(set(map(id, sessions)))
+    assert {connections[tenant.alias].session for tenant in (*pair, *own)} <= set(sessions)
+    connections.close_all()
+    assert all(wrapper.connection is None for wrapper in connections.all())
+
+
+def test_queries_are_logged_where_they_run(pair):
+    a, _ = pair
+    with a.activate():
+        connection.force_debug_cursor = True
+        try:
+            reset_queries()
+            homes()
+            (query,) = connection.queries
+            assert "search_path" not in query["sql"]
+        finally:
+            connection.force_debug_cursor = False
+
+
+def test_copy_reaches_the_same_home(pair, own):
+    for tenant in (*pair, *own):
+        enrol(tenant, "1")
+        copy = connections[tenant.alias].copy()
+        try:
+            assert copy.session is not connections[tenant.alias].session
+            with copy.cursor() as cursor:
+                cursor.execute("SELECT home FROM students_student")
+                assert [home for (home,) in cursor.fetchall()] == [tenant.slug]
+        finally:
+            copy.close()
+
+
+def test_tenant_that_moved(pair):
+    a, b = pair
+    enrol(a, "1")
+    enrol(b, "1")
+    with a.activate():
+        assert homes() == [a.slug]
+    moved = Activation(replace(a.home, placement=b.placement), a)
+    with moved:
+        assert connection.alias == a.alias
+        assert homes() == [b.slug]
+    with a.activate():
+        assert homes() == [a.slug]
+
+
+def test_tenant_that_moved_to_a_database_of_its_own(pair, own):
+    a, d = pair[0], own[0]
+    enrol(d, "1")
+    with Activation(Home(a.alias, d.placement), a):
+        assert homes() == [d.slug]
+        moved = connections[a.alias]
+    with a.activate():
+        assert homes() == []
+    assert connections[a.alias] is not moved
+    assert moved.connection is None
+
+
+def test_wrappers_are_bounded(pair):
+    a, _ = pair
+    enrol(a, "1")
+    with patch.object(handler_module, "_MAX_WRAPPERS", 3), transaction.atomic(using=a.alias):
+        for number in range(10):
+            home = Home(f"tenant:x{number}", Placement("schema", f"x{number}"))
+            with Activation(home):
+                assert connection.alias == home.alias
+        with a.activate():
+            assert connection.in_atomic_block
+            assert homes() == [a.slug]
+        assert len(connections._wrappers().views) <= 3
+
+
+def test_open_sessions_are_not_dropped(own):
+    with patch.object(handler_module, "_MAX_WRAPPERS", 1), ExitStack() as stack:
+        for tenant in own:
+            stack.enter_context(transaction.atomic(using=tenant.alias))
+            enrol(tenant, "1")
+        for tenant in own:
+            assert connections[tenant.alias].in_atomic_block
+    assert [truth(tenant) for tenant in own] == [{"1": tenant.slug} for tenant in own]
+
+
+# The limit ---------------------------------------------------------------------------------------
+
+
+def test_connection_used_longest_ago_is_closed(own):
+    with domicile_settings(MAX_CONNECTIONS=2):
+        for tenant in own:
+            homes(Student.objects.using(tenant.alias))
+        assert open_connections.stats() == {"open": 2, "limit": 2}
+        still = [connections[tenant.alias].connection is not None for tenant in own]
+        assert still == [False, True, True]
+        assert homes(Student.objects.using(own[0].alias)) == []
+        assert connections[own[1].alias].connection is None
+
+
+def test_connections_in_use_are_not_closed(own):
+    one, other, _ = own
+    with domicile_settings(MAX_CONNECTIONS=1, CONNECTION_WAIT=0.05):
+        with transaction.atomic(using=one.alias):
+            homes(Student.objects.using(one.alias))
+            with pytest.raises(ConnectionLimitReached, match="MAX_CONNECTIONS"):
+                homes(Student.objects.using(other.alias))
+        with connections[one.alias].cursor() as cursor:
+            cursor.execute("SELECT 1")
+            with pytest.raises(ConnectionLimitReached):
+                homes(Student.objects.using(other.alias))
+            assert cursor.fetchone() == (1,)
+        assert homes(Student.objects.using(other.alias)) == []
+
+
+def test_idle_connection_of_another_thread_is_closed(own):
+    one, other, _ = own
+    idle, done = threading.Event(), threading.Event()
+
+    def hold():
+        homes(Student.objects.using(one.alias))
+        idle.set()
+        done.wait(20)
+        return connections[one.alias].connection is None, homes(Student.objects.using(one.alias))
+
+    with domicile_settings(MAX_CONNECTIONS=1):
+        results = []
+        thread = threading.Thread(
+            target=lambda: (results.append(hold()), connections.close_all()),
+        )
+        thread.start()
+        assert idle.wait(20)
+        assert homes(Student.objects.using(other.alias)) == []
+        connections.close_all()
+        done.set()
+        thread.join()
+    assert results == [(True, [])]
+
+
+def test_a_waiting_thread_gets_what_is_released(own):
+    one, other, _ = own
+    with domicile_settings(MAX_CONNECTIONS=1, CONNECTION_WAIT=20):
+        started = threading.Event()
+
+        def wait():
+            started.set()
+            return homes(Student.objects.using(other.alias))
+
+        results = []
+        thread = threading.Thread(
+            target=lambda: (results.append(wait()), connections.close_all()),
+        )
+        with transaction.atomic(using=one.alias):
+            homes(Student.objects.using(one.alias))
+            thread.start()
+            assert started.wait(20)
+            assert results == []
+        connections.close_all()
+        thread.join()
+    assert results == [[]]
+
+
+def test_schemas_do_not_count(pair, own):
+    connections.close_all()
+    with domicile_settings(MAX_CONNECTIONS=1), transaction.atomic(using=pair[0].alias):
+        homes(Student.objects.using(own[0].alias))
+        assert homes(Student.objects.using(pair[1].alias)) == []
+
+
+# Django's test cases -----------------------------------------------------------------------------
+
+
+def run_class(case: type) -> None:
+    result = unittest.TestResult()
+    unittest.defaultTestLoader.loadTestsFromTestCase(case).run(result)
+    for _, message in (*result.errors, *result.failures):
+        raise AssertionError(message)
+    assert result.testsRun >= 1
+
+
+def test_simple_test_case_blocks_tenants_too(pair, own):
+    tenants = [*pair, *own]
+    for tenant in tenants:
+        homes(Student.objects.using(tenant.alias))
+
+    class Case(SimpleTestCase):
+        def test(self):
+            for tenant in tenants:
+                with tenant.activate():
+                    with pytest.raises(DatabaseOperationForbidden):
+                        homes()
+                    with pytest.raises(DatabaseOperationForbidden):
+                        list(Student.objects.iterator())
+                    with pytest.raises(DatabaseOperationForbidden):
+                        connection.cursor()
+
+    run_class(Case)
+    for tenant in tenants:
+        assert homes(Student.objects.using(tenant.alias)) == []
+
+
+def test_test_case_rolls_tenants_back(pair):
+    a, b = pair
+
+    class Case(TestCase):
+        def test(self):
+            enrol(a, "1")
+            with b.activate(), transaction.atomic():
+                enrol(b, "1")
+            assert homes(Student.objects.using(a.alias)) == [a.slug]
+            with self.captureOnCommitCallbacks(execute=True) as callbacks, a.activate():
+                transaction.on_commit(lambda: seen.append(domicile.current_tenant()))
+            assert len(callbacks) == 1
+
+        test_again = test
+
+    seen = []
+    run_class(Case)
+    assert seen == [a, a]
+    assert truth(a) == truth(b) == {}
+
+
+# Django's own tables of every home ---------------------------------------------------------------
+
+
+def test_content_types_and_permissions_are_each_homes_own(campus: Campus, placement: str):  # noqa: F811
+    a, b = campus.pair(placement)
+    with a.activate():
+        ContentType.objects.create(app_label="only", model="here")
+        user = User.objects.create(username="ama")
+        permission = Permission.objects.get(codename="add_student")
+        user.user_permissions.add(permission)
+        assert User.objects.get().has_perm("students.add_student")
+        kind = ContentType.objects.get_for_model(Student)
+        assert kind._state.db == a.alias
+    with b.activate():
+        theirs = ContentType.objects.get_for_model(Student)
+        assert theirs._state.db == b.alias
+        assert theirs.model_class() is Student
+        assert not ContentType.objects.filter(app_label="only").exists()
+        assert not User.objects.exists()
+    assert not ContentType.objects.filter(app_label="only").exists()
+    assert ContentType.objects.get_for_model(Permission)._state.db == "default"
+    with a.activate():
+        User.objects.all().delete()
+        ContentType.objects.filter(app_label="only").delete()

@@ -1,0 +1,118 @@
+"""What Domicile takes for granted in Django and the drivers: a version that differs fails here."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+
+import psycopg
+import pytest
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.mysql.base import CursorWrapper
+from django.db.backends.mysql.base import DatabaseWrapper as MySQL
+from django.db.backends.postgresql import base as postgresql
+from django.db.backends.sqlite3.base import DatabaseWrapper as SQLite
+from django.db.utils import ConnectionHandler
+from django.http import HttpResponse
+from django.test.testcases import SimpleTestCase, _DatabaseFailure
+from django.utils.connection import BaseConnectionHandler
+
+from domicile.backends.postgresql.cursors import SwitchingCursor, switching_class
+from domicile.backends.sharing import SESSION_ATTRIBUTES, SharedSession
+
+#: What belongs to an alias: `SharedSession.view()` sets these.
+ALIAS_ATTRIBUTES = {
+    *("alias", "settings_dict", "features", "client", "creation", "introspection", "ops"),
+    "validation",
+}
+#: What an engine sets while it connects, on the owner of the session, where alone it is read.
+OWNER_ATTRIBUTES = {"init_commands"}
+ENGINES = {
+    "base": BaseDatabaseWrapper,
+    "postgresql": postgresql.DatabaseWrapper,
+    "mysql": MySQL,
+    "sqlite3": SQLite,
+}
+
+
+def assigned_attributes(cls: type) -> set[str]:
+    """Return the names that the methods of a class assign on `self`."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+    return {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "self"
+    }
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_attribute_of_a_wrapper_has_its_place(engine: str):
+    known = {*SESSION_ATTRIBUTES, *ALIAS_ATTRIBUTES, *OWNER_ATTRIBUTES}
+    assert assigned_attributes(ENGINES[engine]) - known == set()
+
+
+def test_session_attributes_are_still_djangos():
+    assigned = set().union(*map(assigned_attributes, ENGINES.values()))
+    assert set(SESSION_ATTRIBUTES) <= assigned
+    for name in SESSION_ATTRIBUTES:
+        assert isinstance(SharedSession.__dict__[name], property)
+
+
+def test_engines_add_no_attribute_when_they_are_made():
+    for name in ("mysql", "sqlite3", "postgresql"):
+        assert "__init__" not in vars(ENGINES[name])
+
+
+class Slotted(psycopg.ClientCursor):
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    "driver_class",
+    [
+        *(postgresql.Cursor, postgresql.ServerBindingCursor, postgresql.ServerSideCursor),
+        *(psycopg.Cursor, psycopg.ClientCursor, psycopg.ServerCursor, psycopg.RawCursor, Slotted),
+    ],
+)
+def test_drivers_cursors_can_be_mixed_with_ours(driver_class: type):
+    mixed = switching_class(driver_class)
+    assert issubclass(mixed, SwitchingCursor)
+    assert issubclass(mixed, driver_class)
+    for method in ("execute", "executemany", "copy", "stream"):
+        assert callable(getattr(driver_class, method))
+
+
+def test_cursors_named_by_django_change_their_class():
+    for cursor_class in (
+        *(postgresql.Cursor, postgresql.ServerBindingCursor, postgresql.ServerSideCursor),
+    ):
+        assert cursor_class.__dictoffset__
+        assert cursor_class.__basicsize__ == switching_class(cursor_class).__basicsize__
+
+
+def test_mysql_cursors_pass_unknown_methods_on():
+    # Each public one that sends SQL must be one of ours.
+    sending = {"execute", "executemany", "callproc"}
+    assert {name for name in vars(CursorWrapper) if not name.startswith("_")} <= {
+        *sending,
+        "codes_for_integrityerror",
+    }
+
+
+def test_responses_are_closed_by_what_they_hold():
+    assert HttpResponse()._resource_closers == []
+
+
+def test_simple_test_case_leaves_stand_ins():
+    assert vars(_DatabaseFailure(print, "message"))["wrapped"] is print
+    assert hasattr(SimpleTestCase, "_add_databases_failures")
+
+
+def test_handler_keeps_connections_for_each_thread():
+    assert ConnectionHandler.thread_critical
+    for method in ("__getitem__", "all", "close_all"):
+        assert callable(getattr(BaseConnectionHandler, method))

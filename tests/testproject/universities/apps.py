@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class UniversitiesConfig(AppConfig):
+    name = "tests.testproject.universities"
