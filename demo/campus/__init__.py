@@ -1,0 +1,2 @@
+class DemoError(Exception):
+    """The demo cannot run here; the message says why."""
