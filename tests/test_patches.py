@@ -11,7 +11,7 @@ import pickle
 import pytest
 from django.contrib.auth.models import Group, User
 from django.db import models
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Subquery
 from django.db.models.manager import BaseManager
 from django.db.models.sql import Query
 
@@ -25,6 +25,9 @@ SIGNATURES = {
     (QuerySet, "__init__"): ["model", "query", "using", "hints"],
     (QuerySet, "bulk_update"): ["objs", "fields", "batch_size"],
     (QuerySet, "update"): ["kwargs"],
+    (QuerySet, "resolve_expression"): ["args", "kwargs"],
+    (QuerySet, "_combinator_query"): ["combinator", "other_qs", "all"],
+    (Subquery, "__init__"): ["queryset", "output_field", "extra"],
     (Query, "get_compiler"): ["using", "connection", "elide_empty"],
     (models.Model, "save_base"): ["raw", "force_insert", "force_update", "using", "update_fields"],
     (models.Model, "delete"): ["using", "keep_parents"],
@@ -47,7 +50,7 @@ def test_attributes_that_the_patches_read():
     queryset = QuerySet(Course)
     assert (queryset._db, queryset._hints, queryset._for_write) == (None, {}, False)
     assert (Course.objects._db, Course.objects._hints) == (None, {})
-    for owner, name in ((QuerySet, "db"), (BaseManager, "db"), (QuerySet, "query")):
+    for owner, name in ((QuerySet, "db"), (BaseManager, "db")):
         assert isinstance(owner.__dict__[name], property)
 
 

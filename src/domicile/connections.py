@@ -93,11 +93,12 @@ class HomeConnectionHandler(ConnectionHandler):
 
     def all(self, initialized_only: bool = False) -> list[Any]:
         static = [
-            self.static(alias)
+            BaseConnectionHandler.__getitem__(self, alias)
             for alias in self
             if not initialized_only or hasattr(self._connections, alias)
         ]
-        return [*static, *self._wrappers().own.values()]
+        own = self._wrappers().own
+        return [*static, *own.values()] if own else static
 
     def forget(self, alias: str) -> None:
         """Close and drop this thread's wrapper of a run-time alias."""

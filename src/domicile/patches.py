@@ -13,7 +13,8 @@ calls Django's own code, and `tests/test_patches.py` fails when that code change
 3. Instances of one tenant written in another by an explicit alias or in bulk: `Model.save_base`,
    `Model.delete`, `QuerySet.bulk_create`, `QuerySet.bulk_update`, `QuerySet.update`.
 4. A queryset of one tenant that becomes a part of another's (`pk__in=`, `Exists`, `union`): a part
-   is compiled for the database of the whole. `QuerySet.query` leaves a note of where its rows are,
+   is compiled for the database of the whole. Where one becomes a part it is given a note of where
+   its rows are (`QuerySet.resolve_expression`, `QuerySet._combinator_query`, `Subquery.__init__`),
    and `Query.get_compiler` compares.
 """
 
@@ -24,7 +25,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, router
-from django.db.models import Model, QuerySet
+from django.db.models import Model, QuerySet, Subquery
 from django.db.models.manager import BaseManager
 from django.db.models.sql import Query
 
@@ -44,7 +45,9 @@ def install() -> None:
     _replace(QuerySet, "bulk_create", _refusing_strangers)
     _replace(QuerySet, "bulk_update", _refusing_strangers)
     _replace(QuerySet, "update", _refusing_strange_values)
-    QuerySet.query = _noting_rows(QuerySet.query)  # type: ignore[assignment]
+    _replace(QuerySet, "resolve_expression", _noting_rows_of_part)
+    _replace(QuerySet, "_combinator_query", _noting_rows_of_parts)
+    _replace(Subquery, "__init__", _noting_rows_of_subquery)
     _replace(Query, "get_compiler", _comparing_notes)
     QuerySet.db = property(_queryset_db, doc=QuerySet.db.__doc__)  # type: ignore[assignment,method-assign]
     BaseManager.db = property(_manager_db, doc=BaseManager.db.__doc__)  # type: ignore[assignment,method-assign]
@@ -64,8 +67,10 @@ def _remembering_origin(original: Any) -> Any:
     ) -> None:
         if using is None or using == DEFAULT_DB_ALIAS:
             home = active_home()
-            if home is not None and (hints is None or ORIGIN_HINT not in hints):
-                hints = {**(hints or {}), ORIGIN_HINT: home.alias}
+            if home is not None and not hints:
+                hints = {ORIGIN_HINT: home.alias}
+            elif home is not None and ORIGIN_HINT not in hints:
+                hints = {**hints, ORIGIN_HINT: home.alias}
         original(self, model, query, using, hints)
 
     return __init__
@@ -148,14 +153,35 @@ def _refusing_strange_values(original: Any) -> Any:
     return update
 
 
-def _noting_rows(original: Any) -> property:
-    def query(queryset: Any) -> Any:
-        found = original.fget(queryset)
-        if queryset._db is not None or queryset._hints:
-            found._domicile_rows = (queryset._db, queryset._hints)
-        return found
+def _noting_rows_of_part(original: Any) -> Any:
+    def resolve_expression(self: Any, *args: Any, **kwargs: Any) -> Any:
+        query = original(self, *args, **kwargs)
+        _note_rows(query, self)
+        return query
 
-    return property(query, original.fset)
+    return resolve_expression
+
+
+def _noting_rows_of_parts(original: Any) -> Any:
+    def _combinator_query(self: Any, combinator: str, *other_qs: Any, all: bool = False) -> Any:  # noqa: A002
+        for queryset in other_qs:
+            _note_rows(queryset.query, queryset)
+        return original(self, combinator, *other_qs, all=all)
+
+    return _combinator_query
+
+
+def _noting_rows_of_subquery(original: Any) -> Any:
+    def __init__(self: Any, queryset: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, queryset, *args, **kwargs)
+        if isinstance(queryset, QuerySet):
+            _note_rows(self.query, queryset)
+
+    return __init__
+
+
+def _note_rows(query: Any, queryset: Any) -> None:
+    query._domicile_rows = (queryset._db, queryset._hints)
 
 
 def _comparing_notes(original: Any) -> Any:

@@ -62,6 +62,8 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
     @property
     def pool(self) -> Any:
         """The pool of the database, one for all its aliases (Django keys pools by alias)."""
+        if not self.settings_dict["OPTIONS"].get("pool"):
+            return None
         return super().pool if self.owner is self else self.owner.pool
 
     @cached_property
@@ -172,7 +174,7 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         try:
-            return super().get_new_connection(conn_params)
+            connection = super().get_new_connection(conn_params)
         except OperationalError as error:
             # An error while connecting has no SQLSTATE, only the server's words.
             name = self.settings_dict["NAME"]
@@ -183,6 +185,10 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
                     f" `tenants drop {self.home.slug}`."
                 ) from error
             raise
+        # Some of the driver's cursors have slots alone: they cannot change class later.
+        connection.cursor_factory = switching_class(connection.cursor_factory)
+        connection.server_cursor_factory = switching_class(connection.server_cursor_factory)
+        return connection
 
     def _configure_connection(self, connection: Any) -> bool:
         changed = super()._configure_connection(connection)
@@ -190,14 +196,4 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
         return changed
 
     def create_cursor(self, name: str | None = None) -> Any:
-        connection = self.connection
-        factories = connection.cursor_factory, connection.server_cursor_factory
-        # Some of the driver's classes have slots alone: their instances cannot change class later.
-        connection.cursor_factory, connection.server_cursor_factory = map(
-            switching_class, factories
-        )
-        try:
-            cursor = super().create_cursor(name)
-        finally:
-            connection.cursor_factory, connection.server_cursor_factory = factories
-        return switching(cursor, self)
+        return switching(super().create_cursor(name), self)

@@ -17,8 +17,8 @@ may have changed it makes it unknown, and the next statement sets it again.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -49,49 +49,62 @@ _UNSETTLING_AMONG_MANY = re.compile(
 _BEFORE_ANY_QUERY = re.compile(rb"\s*SET\s+TRANSACTION\b[^;]*;?\s*", re.I)
 
 
+_OUTSIDE = PipelineStatus.OFF
+
+
 class SwitchingCursor(DriverCursor):
     """Mixed into the driver's cursor classes by `switching()`."""
 
-    wrapper: DatabaseWrapper
+    #: Whose home it keeps to; None: the driver's own user, who is on their own.
+    wrapper: DatabaseWrapper | None = None
+    #: Whether the driver merges the parameters into the statement.
+    binds_here = False
 
     def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
-        switch = self._pending_switch(query)
-        if switch is None:
-            return self._send(super().execute, query, params, **kwargs)
-        return self._send(self._execute_after, query, params, switch=switch, **kwargs)
-
-    def _execute_after(self, query: Any, params: Any, switch: Switch, **kwargs: Any) -> Any:
-        if isinstance(self, ServerCursor):
-            switch.send(self.connection)
+        if self.wrapper is None:
             return super().execute(query, params, **kwargs)
-        if isinstance(self, ClientCursorMixin):
-            query, params = self.mogrify(query, params).encode(self.connection.info.encoding), None
+        switch = self._pending_switch(query)
+        try:
+            if switch is None:
+                super().execute(query, params, **kwargs)
+            else:
+                self._execute_after(switch, query, params, **kwargs)
+        except BaseException as error:
+            self._failed(error)
+            raise
+        self._sent(query, switch)
+        return self
+
+    def _execute_after(self, switch: Switch, query: Any, params: Any, **kwargs: Any) -> None:
+        if self.binds_here:
+            # Django connects with client_encoding UTF8.
+            query, params = self.mogrify(query, params).encode(), None
         if not self._may_join(query):
             switch.send(self.connection)
-            return super().execute(query, params, **kwargs)
-        if isinstance(self, ClientCursorMixin) and not self._in_pipeline():
-            super().execute(switch.before(query), **kwargs)
+            super().execute(query, params, **kwargs)
+        elif self.binds_here and not self._in_pipeline():
+            super().execute(switch.prefix + query, **kwargs)
             for _ in switch.statements:
                 self.nextset()
             # What logs and `connection.queries` show.
             if self._query is not None:
                 self._query.query = query
-            return self
-        with self.connection.pipeline():
-            switch.send(self.connection)
-            return super().execute(query, params, **kwargs)
+        else:
+            with self.connection.pipeline():
+                switch.send(self.connection)
+                super().execute(query, params, **kwargs)
 
     def executemany(self, query: Any, params_seq: Any, **kwargs: Any) -> None:
         switch = self._pending_switch(query)
-        if switch is None:
-            self._send(super().executemany, query, params_seq, **kwargs)
-        else:
-            self._send(self._executemany_after, query, params_seq, switch=switch, **kwargs)
-
-    def _executemany_after(self, query: Any, params: Any, switch: Switch, **kwargs: Any) -> None:
-        with self.connection.pipeline():
-            switch.send(self.connection)
-            super().executemany(query, params, **kwargs)
+        try:
+            with nullcontext() if switch is None else self.connection.pipeline():
+                if switch is not None:
+                    switch.send(self.connection)
+                super().executemany(query, params_seq, **kwargs)
+        except BaseException as error:
+            self._failed(error)
+            raise
+        self._sent(query, switch)
 
     @contextmanager
     def copy(self, statement: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
@@ -107,19 +120,22 @@ class SwitchingCursor(DriverCursor):
         """Send the switch by itself, where one is needed, and mind what `query` may change."""
         switch = self._pending_switch(query)
         if switch is not None:
-            self._send(self._switch_alone, b"", switch=switch)
+            try:
+                switch.send(self.connection)
+            except BaseException as error:
+                self._failed(error)
+                raise
+            self._sent(b"", switch)
         try:
             yield
         finally:
-            if _UNSETTLING.search(_text(query)):
+            if self.wrapper is not None and _UNSETTLING.search(_text(query)):
                 self.wrapper.session.forget()
 
-    def _switch_alone(self, query: Any, switch: Switch) -> None:
-        switch.send(self.connection)
-
     def _pending_switch(self, query: Any) -> Switch | None:
+        """Return what has to be sent before `query`."""
         wrapper, pgconn = self.wrapper, self._pgconn
-        if wrapper.is_home(pgconn):
+        if wrapper is None or wrapper.is_home(pgconn):
             return None
         if pgconn.transaction_status == TransactionStatus.INERROR:
             return None  # Only ROLLBACK is accepted now, and it needs no home.
@@ -131,28 +147,20 @@ class SwitchingCursor(DriverCursor):
             return None
         return wrapper.way_home()
 
-    def _send(
-        self,
-        method: Callable[..., Any],
-        query: Any,
-        *args: Any,
-        switch: Switch | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        session = self.wrapper.session
-        if switch is not None:
-            kwargs["switch"] = switch
-        try:
-            result = method(query, *args, **kwargs)
-        except BaseException as error:
-            session.forget()
+    def _failed(self, error: BaseException) -> None:
+        if self.wrapper is not None:
+            self.wrapper.session.forget()
             self.wrapper.raise_if_missing(error)
-            raise
-        if self._in_pipeline() or (self.wrapper.tracked and self._unsettled(query)):
-            session.forget()
+
+    def _sent(self, query: Any, switch: Switch | None) -> None:
+        """Take down where the session stands after `query`."""
+        wrapper = self.wrapper
+        if wrapper is None:
+            return
+        if self._in_pipeline() or (wrapper.tracked and self._unsettled(query)):
+            wrapper.session.forget()
         elif switch is not None:
-            self.wrapper.arrived(switch)
-        return result
+            wrapper.arrived(switch)
 
     def _unsettled(self, query: Any) -> bool:
         """Whether the statements just sent may have changed the path or the role."""
@@ -164,6 +172,8 @@ class SwitchingCursor(DriverCursor):
         return bool((_UNSETTLING_AMONG_MANY if many else _UNSETTLING).search(text))
 
     def _may_join(self, query: Any) -> bool:
+        if isinstance(self, ServerCursor):
+            return False  # What it sends is a DECLARE around the query.
         in_transaction = (
             not self.connection.autocommit
             or self._pgconn.transaction_status != TransactionStatus.IDLE
@@ -171,7 +181,7 @@ class SwitchingCursor(DriverCursor):
         return in_transaction or _COMBINABLE.match(_text(query)) is not None
 
     def _in_pipeline(self) -> bool:
-        return self._pgconn.pipeline_status != PipelineStatus.OFF
+        return bool(self._pgconn.pipeline_status != _OUTSIDE)
 
 
 class SwitchingServerCursor(SwitchingCursor):
@@ -213,7 +223,7 @@ class SwitchingServerCursor(SwitchingCursor):
 
 
 def switching(cursor: Any, wrapper: DatabaseWrapper) -> Any:
-    """Make a cursor just created by Django's engine one that keeps to `wrapper`'s home.
+    """Have a cursor just created by Django's engine keep to `wrapper`'s home.
 
     Django names the class of some; those, which have a `__dict__`, change it in place.
     """
@@ -228,8 +238,12 @@ def switching_class(driver_class: Any) -> Any:
     """Return the class that does the same for `driver_class`, whichever it is: client- or
     server-binding, named, or the project's own `cursor_factory`.
     """
+    if issubclass(driver_class, SwitchingCursor):
+        return driver_class
     mixin = SwitchingServerCursor if issubclass(driver_class, ServerCursor) else SwitchingCursor
-    return type(f"Switching{driver_class.__name__}", (mixin, driver_class), {})
+    binds_here = issubclass(driver_class, ClientCursorMixin) and mixin is SwitchingCursor
+    name = f"Switching{driver_class.__name__}"
+    return type(name, (mixin, driver_class), {"binds_here": binds_here})
 
 
 def _text(query: Any) -> bytes:

@@ -51,9 +51,6 @@ class Switch:
         probe = sql.SQL("SELECT {}::pg_catalog.regnamespace").format(name)
         return Switch.of(probe.as_bytes(None), *self.statements)
 
-    def before(self, message: bytes) -> bytes:
-        return self.prefix + message
-
     def send(self, connection: Any) -> None:
         """Send it by itself: one message, or one command each inside a pipeline."""
         cursor = ClientCursor(connection)
