@@ -12,9 +12,8 @@ import functools
 import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
 
@@ -23,8 +22,7 @@ from domicile.placement import Home
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Frame:
+class Frame(NamedTuple):
     """One activation: a home (None is the shared one), its tenant, and what was active before."""
 
     home: Home | None

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from domicile.conf import conf
 from domicile.exceptions import InvalidHost, UnknownTenant, UntrustedHeader
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A tenant that a resolver found, and what the response must know of how."""
 
     entry: Entry

@@ -26,8 +26,8 @@ def database(url: str) -> dict[str, Any]:
         "PORT": parts.port,
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
-        # The same name in tests, for the processes that tests start.
-        "TEST": {"NAME": name},
+        # The same name in tests, for the processes that tests start; made when a test needs it.
+        "TEST": {"NAME": name, "DEPENDENCIES": []},
     }
 
 

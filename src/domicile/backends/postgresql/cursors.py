@@ -59,6 +59,7 @@ class SwitchingCursor(DriverCursor):
     wrapper: DatabaseWrapper | None = None
     #: Whether the driver merges the parameters into the statement.
     binds_here = False
+    _prefix = b""
 
     def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
         if self.wrapper is None:
@@ -76,23 +77,35 @@ class SwitchingCursor(DriverCursor):
         return self
 
     def _execute_after(self, switch: Switch, query: Any, params: Any, **kwargs: Any) -> None:
-        if self.binds_here:
-            # Django connects with client_encoding UTF8.
-            query, params = self.mogrify(query, params).encode(), None
         if not self._may_join(query):
             switch.send(self.connection)
             super().execute(query, params, **kwargs)
         elif self.binds_here and not self._in_pipeline():
-            super().execute(switch.prefix + query, **kwargs)
+            self._prefix = switch.prefix
+            try:
+                super().execute(query, params, **kwargs)
+            finally:
+                self._prefix = b""
             for _ in switch.statements:
                 self.nextset()
             # What logs and `connection.queries` show.
             if self._query is not None:
-                self._query.query = query
+                self._query.query = self._query.query.removeprefix(switch.prefix)
         else:
             with self.connection.pipeline():
                 switch.send(self.connection)
                 super().execute(query, params, **kwargs)
+
+    def _convert_query(self, query: Any, params: Any = None) -> Any:
+        """Merge the parameters as the driver does, and put the switch in front of the result.
+
+        It has no public hook behind the merging. In front of `query` the switch would cost a parse
+        for each tenant: the driver remembers the statements that it has parsed.
+        """
+        converted = super()._convert_query(query, params)
+        if self._prefix:
+            converted.query = self._prefix + converted.query
+        return converted
 
     def executemany(self, query: Any, params_seq: Any, **kwargs: Any) -> None:
         switch = self._pending_switch(query)
