@@ -205,6 +205,19 @@ def test_tenants_that_are_not_complete_are_unknown(get: Get, status: str) -> Non
     assert get().status_code == 404
 
 
+def test_a_tenant_that_another_process_dropped_is_unknown(get: Get) -> None:
+    row("acme")
+    assert get("/who/").status_code == 200
+    with connection.cursor() as cursor:  # Which this process is not told of.
+        cursor.execute("DELETE FROM universities_university")
+    assert get("/commit/").status_code == 404
+
+
+def test_a_home_that_is_gone_is_an_error(get: Get) -> None:
+    row("acme")
+    assert get("/commit/").status_code == 500
+
+
 @pytest.mark.parametrize("status", [Status.SUSPENDED, Status.MAINTENANCE])
 def test_tenants_that_are_not_served(get: Get, status: str) -> None:
     row("acme", status)

@@ -20,9 +20,10 @@ from django.utils.module_loading import import_string
 
 from domicile.conf import conf
 from domicile.context import Activation, Stepwise, astepwise
-from domicile.exceptions import UnknownTenant
+from domicile.exceptions import HomeMissing, UnknownTenant
 from domicile.models import Status
 from domicile.naming import is_public
+from domicile.registry import registry
 from domicile.resolvers import Found, Resolver, host_of
 
 
@@ -97,6 +98,16 @@ class TenantMiddleware:
         if not is_public(host):
             raise UnknownTenant(f"No tenant is at {host!r}.")
         return None
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> None:
+        """Turn a missing home into 404 where its tenant was dropped by another process, and this
+        one had not seen that yet.
+        """
+        if isinstance(exception, HomeMissing) and request.tenant is not None:  # type: ignore[attr-defined]
+            registry.clear()
+            slug = request.tenant.slug  # type: ignore[attr-defined]
+            if registry.by_slug(slug) is None:
+                raise Http404(f"Tenant {slug!r} was dropped.") from exception
 
     def unknown_tenant(self, request: HttpRequest, error: UnknownTenant) -> HttpResponseBase:
         """Answer a request for a tenant that there is not: 404."""
