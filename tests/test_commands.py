@@ -11,6 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import ProgrammingError, connection
 
 import domicile
 from domicile.models import Status
@@ -60,6 +61,25 @@ def test_create_refuses_a_bad_slug(slug: str) -> None:
     with pytest.raises(CommandError, match="cannot be a tenant's slug"):
         run("tenants", "create", slug)
     assert not University.objects.exists()
+
+
+def test_create_that_fails_in_a_transaction_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in a `TestCase`: the transaction goes on after the error, which the database saw."""
+    from domicile.fleet import lifecycle
+
+    def failing(tenant: Any, progress: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT * FROM nowhere")
+
+    monkeypatch.setattr(lifecycle, "migrate_home", failing)
+    with pytest.raises(ProgrammingError):
+        run("tenants", "create", "kigali")
+    monkeypatch.undo()
+    assert not University.objects.exists()
+    run("tenants", "create", "kigali")
+    assert University.objects.get().status == Status.ACTIVE
 
 
 def test_create_tells_each_step_when_asked() -> None:
@@ -149,8 +169,6 @@ def test_migrate_takes_all_tenants_or_some(accra: University, nairobi: Universit
 
 
 def tenant_tables(tenant: Any) -> list[str]:
-    from django.db import connection
-
     with tenant.activate():
         return connection.introspection.table_names()
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -154,11 +154,20 @@ def create_tenant(
         tenant.placement, tenant.status = address, Status.CREATING
         _reserve(tenant, hosts)
         try:
-            _build(tenant, site, progress)
+            _make_home(tenant, site, progress)
+            with _savepoint():
+                _furnish(tenant, progress)
         except BaseException:
             _undo(tenant, site)
             raise
     return tenant
+
+
+def _savepoint() -> AbstractContextManager[None]:
+    """Inside a transaction, which an error would leave unable to undo anything: a savepoint."""
+    if handler()[SHARED_ALIAS].in_atomic_block:
+        return transaction.atomic(using=SHARED_ALIAS)
+    return nullcontext()
 
 
 def _normalized(domains: Iterable[str]) -> list[str]:
@@ -191,15 +200,19 @@ def _add_domain(tenant: Any, host: str, *, is_primary: bool) -> None:
         raise DomainTaken(f"The domain {host!r} belongs to another tenant.") from error
 
 
-def _build(tenant: Any, site: Site, progress: Progress) -> None:
+def _make_home(tenant: Any, site: Site, progress: Progress) -> None:
     progress(Step("row", f"tenant {tenant.slug}"))
     try:
-        site.store.create(site.name)
+        with _savepoint():
+            site.store.create(site.name)
     except (HomeExists, NotSupported):
         # None was made. One that somebody else made a moment ago is not ours to drop.
         _delete_row(tenant)
         raise
     progress(Step("home", f"{site.store.noun} {site.name}"))
+
+
+def _furnish(tenant: Any, progress: Progress) -> None:
     migrate_home(tenant, progress)
     with tenant.activate():
         signals.tenant_migrated.send(type(tenant), tenant=tenant)

@@ -143,16 +143,18 @@ class DatabaseStore(PostgresStore):
 
 @contextmanager
 def named_lock(connection: Any, key: str) -> Iterator[bool]:
-    """Hold an advisory lock of this session
+    """Hold an advisory lock of this session, or of its transaction to the end of that
     (https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS).
     """
     number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], signed=True)
+    # A transaction that failed could not unlock; one that holds the lock itself need not.
+    scope = "_xact" if connection.in_atomic_block else ""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [number])
+        cursor.execute(f"SELECT pg_try_advisory{scope}_lock(%s)", [number])
         (free,) = cursor.fetchone()
     try:
         yield free
     finally:
-        if free and connection.connection is not None and connection.is_usable():
+        if free and not scope and connection.connection is not None and connection.is_usable():
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [number])
