@@ -31,6 +31,7 @@ from tests.isolation.campus import (
     in_thread,
     truth,
 )
+from tests.servers import require
 from tests.testproject.students.models import Student
 
 
@@ -68,7 +69,7 @@ def test_default_is_the_active_tenants(pair):
     assert connections["shared"].session is connections["default"].session
 
 
-def test_aliases_of_nobody():
+def test_aliases_of_nobody(campus: Campus):  # noqa: F811
     with pytest.raises(UnknownTenant):
         _ = connections["tenant:nobody"]
     with pytest.raises(ConnectionDoesNotExist):
@@ -338,3 +339,29 @@ def test_content_types_and_permissions_are_each_homes_own(campus: Campus, placem
     with a.activate():
         User.objects.all().delete()
         ContentType.objects.filter(app_label="only").delete()
+
+
+@pytest.mark.parametrize("alias", ["postgres15", "mariadb"])
+def test_database_on_a_server_that_no_alias_names(campus: Campus, alias: str):  # noqa: F811
+    """A placement with settings of its own; each tenant has a session of its own."""
+    require(alias)
+    elsewhere = {
+        key: settings.DATABASES[alias][key]
+        for key in ("ENGINE", "HOST", "PORT", "USER", "PASSWORD")
+    }
+    placements = {**settings.DOMICILE["PLACEMENTS"], "elsewhere": {**elsewhere, "NAME": "t_{slug}"}}
+    with domicile_settings(PLACEMENTS=placements):
+        one, other = (
+            domicile.create_tenant(slug, placement="elsewhere") for slug in ("one", "other")
+        )
+        try:
+            enrol(one, "1")
+            for tenant, written in ((one, ["one"]), (other, [])):
+                with tenant.activate():
+                    assert homes() == written
+            assert connections[one.alias].session is not connections[other.alias].session
+            assert "placement:elsewhere" in {wrapper.alias for wrapper in connections.all()}
+        finally:
+            domicile.drop_tenant(one)
+            domicile.drop_tenant(other)
+            connections.close_all()

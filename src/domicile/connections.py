@@ -124,13 +124,9 @@ class HomeConnectionHandler(ConnectionHandler):
         return wrapper
 
     def host(self, template: PlacementTemplate) -> Any:
-        """Return the wrapper of the database, or of the server, on which a template places homes.
-
-        For a template with settings of its own that is a wrapper which is never kept.
-        """
+        """Return the wrapper of the database, or of the server, where a template places homes."""
         if template.database is None:
-            settings = self._own_settings(template, "")
-            return load_backend(settings["ENGINE"]).DatabaseWrapper(settings, template.key)
+            return self._server_of(template)
         host = self.static(template.database)
         if not isinstance(host, SharedSession):
             raise ImproperlyConfigured(
@@ -138,6 +134,18 @@ class HomeConnectionHandler(ConnectionHandler):
                 f" {host.settings_dict['ENGINE']!r}; tenants need one of domicile.backends."
             )
         return host
+
+    def _server_of(self, template: PlacementTemplate) -> SharedSession:
+        """Return the wrapper that makes and drops the homes of a template with its own settings."""
+        alias = f"placement:{template.key}"
+        engine = load_backend(template.settings["ENGINE"]).DatabaseWrapper  # type: ignore[index]
+        settings = self._own_settings(template, engine.name_of_none)
+        wrapper = self._wrappers().get(alias)
+        if wrapper is None or wrapper.settings_dict != settings:
+            self.forget(alias)
+            wrapper = engine(settings, alias)
+            self._wrappers().put(alias, wrapper)
+        return wrapper
 
     def _wrapper_of(self, home: Home) -> SharedSession:
         wrappers = self._wrappers()
@@ -172,7 +180,7 @@ class HomeConnectionHandler(ConnectionHandler):
             setattr(self._connections, _WRAPPERS, wrappers)
             return wrappers
 
-    def _own_settings(self, template: PlacementTemplate, name: str) -> dict[str, Any]:
+    def _own_settings(self, template: PlacementTemplate, name: str | None) -> dict[str, Any]:
         settings = {**(template.settings or {}), "NAME": name}
         configured = self.configure_settings({DEFAULT_DB_ALIAS: settings})
         return _without_pool(configured[DEFAULT_DB_ALIAS])

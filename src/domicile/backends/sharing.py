@@ -130,6 +130,8 @@ def _session_attribute(name: str) -> property:
 class SharedSession(BaseDatabaseWrapper):
     """Mixed into an engine's `DatabaseWrapper`: lets wrappers of many aliases share a session."""
 
+    #: The NAME by which one reaches a server, but none of its homes.
+    name_of_none: ClassVar[str | None] = None
     #: The layouts whose homes are reached by switching this database's session.
     shared_layouts: ClassVar[frozenset[Layout]] = frozenset()
     #: Who creates, drops and finds homes of a layout.

@@ -21,6 +21,7 @@ base = base_engine("sqlite3")
 class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name-defined]
     #: What the open file was when it was opened.
     opened: os.stat_result
+    name_of_none = ":memory:"
     home_stores: ClassVar[dict[Layout, type[HomeStore]]] = {"database": FileStore}
     named_lock = named_lock
     SchemaEditorClass = homed_schema_editor(base.DatabaseWrapper.SchemaEditorClass)
