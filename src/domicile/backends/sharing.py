@@ -228,23 +228,8 @@ class SharedSession(BaseDatabaseWrapper):
         with self.session.lock:
             super().set_autocommit(*args, **kwargs)
 
-    def cursor(self) -> Any:
-        self._heed_host("cursor")
-        return super().cursor()
-
-    def chunked_cursor(self) -> Any:
-        self._heed_host("chunked_cursor")
-        return super().chunked_cursor()
-
-    def _heed_host(self, method: str) -> None:
-        """Where `SimpleTestCase` forbids queries it puts a stand-in, which raises, in the place of
-        methods of the aliases of `DATABASES`, the only ones that it knows.
-        """
-        stand_in: Any = vars(self.host).get(method)
-        if hasattr(stand_in, "wrapped"):
-            stand_in()
-
     def _cursor(self, name: str | None = None) -> Any:
+        self._heed_host()
         session = self.session
         if session.limits is None:
             return super()._cursor(name)  # type: ignore[misc]
@@ -252,6 +237,14 @@ class SharedSession(BaseDatabaseWrapper):
             cursor = session.track(super()._cursor(name))  # type: ignore[misc]
         session.limits.used(session)
         return cursor
+
+    def _heed_host(self) -> None:
+        """Where `SimpleTestCase` forbids queries it puts stand-ins, which raise, in the place of
+        methods of the aliases of `DATABASES`, the only ones that it knows.
+        """
+        stand_in: Any = vars(self.host).get("cursor")
+        if hasattr(stand_in, "wrapped"):
+            stand_in()
 
     def _rollback(self) -> None:
         self.session.forget()
