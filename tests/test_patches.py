@@ -138,3 +138,16 @@ def test_shared_models_may_be_parts_and_values(pair):
         university.name = "Accra"
         university.save()
     assert University.objects.get(slug=a.slug).name == "Accra"
+
+
+def test_a_part_that_was_made_in_no_tenant_is_read_where_the_whole_is(pair):
+    a, _ = pair
+    student = enrol(a, "1")
+    everybody = Student.objects.all()
+    at_a = Student.objects.using(a.alias)
+    for whole in (
+        at_a.filter(pk__in=everybody),
+        at_a.filter(models.Exists(everybody.filter(pk=models.OuterRef("pk")))),
+        at_a.union(everybody),
+    ):
+        assert list(whole) == [student]

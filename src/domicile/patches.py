@@ -181,7 +181,9 @@ def _noting_rows_of_subquery(original: Any) -> Any:
 
 
 def _note_rows(query: Any, queryset: Any) -> None:
-    query._domicile_rows = (queryset._db, queryset._hints)
+    # One that was made nowhere goes wherever the whole is read, as in Django.
+    if queryset._db is not None or queryset._hints:
+        query._domicile_rows = (queryset._db, queryset._hints)
 
 
 def _comparing_notes(original: Any) -> Any:
