@@ -93,12 +93,11 @@ class HomeConnectionHandler(ConnectionHandler):
 
     def all(self, initialized_only: bool = False) -> list[Any]:
         static = [
-            BaseConnectionHandler.__getitem__(self, alias)
+            self.static(alias)
             for alias in self
             if not initialized_only or hasattr(self._connections, alias)
         ]
-        own = self._wrappers().own
-        return [*static, *own.values()] if own else static
+        return [*static, *self._wrappers().own.values()]
 
     def forget(self, alias: str) -> None:
         """Close and drop this thread's wrapper of a run-time alias."""

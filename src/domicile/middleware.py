@@ -103,11 +103,12 @@ class TenantMiddleware:
         """Turn a missing home into 404 where its tenant was dropped by another process, and this
         one had not seen that yet.
         """
-        if isinstance(exception, HomeMissing) and request.tenant is not None:  # type: ignore[attr-defined]
-            registry.clear()
-            slug = request.tenant.slug  # type: ignore[attr-defined]
-            if registry.by_slug(slug) is None:
-                raise Http404(f"Tenant {slug!r} was dropped.") from exception
+        tenant = getattr(request, "tenant", None)
+        if tenant is None or not isinstance(exception, HomeMissing):
+            return
+        registry.clear()
+        if registry.by_slug(tenant.slug) is None:
+            raise Http404(f"Tenant {tenant.slug!r} was dropped.") from exception
 
     def unknown_tenant(self, request: HttpRequest, error: UnknownTenant) -> HttpResponseBase:
         """Answer a request for a tenant that there is not: 404."""

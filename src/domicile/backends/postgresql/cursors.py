@@ -49,9 +49,6 @@ _UNSETTLING_AMONG_MANY = re.compile(
 _BEFORE_ANY_QUERY = re.compile(rb"\s*SET\s+TRANSACTION\b[^;]*;?\s*", re.I)
 
 
-_OUTSIDE = PipelineStatus.OFF
-
-
 class SwitchingCursor(DriverCursor):
     """Mixed into the driver's cursor classes by `switching()`."""
 
@@ -109,15 +106,13 @@ class SwitchingCursor(DriverCursor):
 
     def executemany(self, query: Any, params_seq: Any, **kwargs: Any) -> None:
         switch = self._pending_switch(query)
-        try:
-            with nullcontext() if switch is None else self.connection.pipeline():
-                if switch is not None:
-                    switch.send(self.connection)
-                super().executemany(query, params_seq, **kwargs)
-        except BaseException as error:
-            self._failed(error)
-            raise
-        self._sent(query, switch)
+        with (
+            self._minding(query, switch),
+            nullcontext() if switch is None else self.connection.pipeline(),
+        ):
+            if switch is not None:
+                switch.send(self.connection)
+            super().executemany(query, params_seq, **kwargs)
 
     @contextmanager
     def copy(self, statement: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
@@ -133,12 +128,8 @@ class SwitchingCursor(DriverCursor):
         """Send the switch by itself, where one is needed, and mind what `query` may change."""
         switch = self._pending_switch(query)
         if switch is not None:
-            try:
+            with self._minding(b"", switch):
                 switch.send(self.connection)
-            except BaseException as error:
-                self._failed(error)
-                raise
-            self._sent(b"", switch)
         try:
             yield
         finally:
@@ -159,6 +150,16 @@ class SwitchingCursor(DriverCursor):
             wrapper.introduce(self.connection, met)
             return None
         return wrapper.way_home()
+
+    @contextmanager
+    def _minding(self, query: Any, switch: Switch | None) -> Iterator[None]:
+        """Take down how it ended; `execute()`, which is called most, does so by itself."""
+        try:
+            yield
+        except BaseException as error:
+            self._failed(error)
+            raise
+        self._sent(query, switch)
 
     def _failed(self, error: BaseException) -> None:
         if self.wrapper is not None:
@@ -194,7 +195,7 @@ class SwitchingCursor(DriverCursor):
         return in_transaction or _COMBINABLE.match(_text(query)) is not None
 
     def _in_pipeline(self) -> bool:
-        return bool(self._pgconn.pipeline_status != _OUTSIDE)
+        return self._pgconn.pipeline_status != PipelineStatus.OFF
 
 
 class SwitchingServerCursor(SwitchingCursor):
