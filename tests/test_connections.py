@@ -12,7 +12,15 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import Permission, User
 from django.contrib.contenttypes.models import ContentType
-from django.db import connection, connections, reset_queries, transaction
+from django.db import (
+    DatabaseError,
+    ProgrammingError,
+    connection,
+    connections,
+    reset_queries,
+    transaction,
+)
+from django.db.transaction import TransactionManagementError
 from django.db.utils import ConnectionDoesNotExist
 from django.test import SimpleTestCase, TestCase, override_settings
 from django.test.testcases import DatabaseOperationForbidden
@@ -365,3 +373,93 @@ def test_database_on_a_server_that_no_alias_names(campus: Campus, alias: str):  
             domicile.drop_tenant(one)
             domicile.drop_tenant(other)
             connections.close_all()
+
+
+# What is asked for every request and query -------------------------------------------------------
+
+
+@pytest.fixture(params=["default", "tenant"])
+def wrapper(request, pair):
+    return connections["default" if request.param == "default" else pair[0].alias]
+
+
+def test_execute_wrappers_are_heard(wrapper):
+    heard = []
+
+    def listen(execute, sql, params, many, context):
+        heard.append((sql, context["connection"] is wrapper))
+        return execute(sql, params, many, context)
+
+    with wrapper.execute_wrapper(listen), wrapper.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        assert cursor.fetchone() == (1,)
+    assert heard == [("SELECT 1", True)]
+
+
+def test_a_broken_transaction_is_refused(wrapper):
+    with transaction.atomic(using=wrapper.alias):
+        wrapper.set_rollback(True)
+        with pytest.raises(TransactionManagementError):
+            wrapper.cursor().execute("SELECT 1")
+
+
+def test_errors_of_the_driver_are_djangos(wrapper):
+    with wrapper.cursor() as cursor:
+        with pytest.raises(ProgrammingError):
+            cursor.execute("SELEC")
+        for fetch in (cursor.fetchone, cursor.fetchmany, cursor.fetchall):
+            with pytest.raises(ProgrammingError):
+                fetch()
+
+
+def test_another_threads_wrapper_is_refused(wrapper):
+    wrapper.ensure_connection()
+
+    def use():
+        with pytest.raises(DatabaseError, match="thread"):
+            wrapper.cursor()
+
+    in_thread(use)
+    wrapper.inc_thread_sharing()
+    try:
+        in_thread(lambda: wrapper.cursor().close())
+    finally:
+        wrapper.dec_thread_sharing()
+
+
+def test_an_unhealthy_connection_is_made_anew(wrapper):
+    wrapper.ensure_connection()
+    wrapper.connection.close()
+    wrapper.health_check_enabled, wrapper.health_check_done = True, False
+    try:
+        with wrapper.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    finally:
+        wrapper.health_check_enabled = False
+
+
+def test_a_connection_with_errors_or_another_autocommit_is_closed_after_the_request(wrapper):
+    wrapper.ensure_connection()
+    wrapper.connection.close()
+    wrapper.errors_occurred = True
+    wrapper.close_if_unusable_or_obsolete()
+    assert wrapper.connection is None
+    wrapper.set_autocommit(False)
+    wrapper.close_if_unusable_or_obsolete()
+    assert wrapper.connection is None
+
+
+def test_a_wrapper_can_be_replaced_and_removed():
+    real = connections["default"]
+    stand_in = object()
+    connections["default"] = stand_in
+    try:
+        assert connections["default"] is stand_in
+    finally:
+        connections["default"] = real
+    connections["spare"] = stand_in
+    del connections["spare"]
+    with pytest.raises(AttributeError):
+        del connections["spare"]
+    with pytest.raises(ConnectionDoesNotExist):
+        connections["spare"]

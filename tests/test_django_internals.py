@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import inspect
 import textwrap
 
@@ -13,13 +14,16 @@ from django.db.backends.mysql.base import CursorWrapper
 from django.db.backends.mysql.base import DatabaseWrapper as MySQL
 from django.db.backends.postgresql import base as postgresql
 from django.db.backends.sqlite3.base import DatabaseWrapper as SQLite
+from django.db.backends.utils import CursorWrapper as DjangoCursor
 from django.db.utils import ConnectionHandler
 from django.http import HttpResponse
 from django.test.testcases import SimpleTestCase, _DatabaseFailure
 from django.utils.connection import BaseConnectionHandler
+from django.utils.functional import LazyObject, SimpleLazyObject
 
 from domicile.backends.postgresql.cursors import SwitchingCursor, switching_class
 from domicile.backends.sharing import SESSION_ATTRIBUTES, SharedSession
+from domicile.connections import HomeConnectionHandler
 
 #: What belongs to an alias: `SharedSession.view()` sets these.
 ALIAS_ATTRIBUTES = {
@@ -65,6 +69,41 @@ def test_session_attributes_are_still_djangos():
 def test_engines_add_no_attribute_when_they_are_made():
     for name in ("mysql", "sqlite3", "postgresql"):
         assert "__init__" not in vars(ENGINES[name])
+
+
+#: What Domicile does in a shorter way, with the digest of the code that it read for that. Where
+#: Django's has changed, compare the two anew.
+SHORTENED = {
+    BaseDatabaseWrapper.validate_thread_sharing: "79b76ad5eac2",
+    BaseDatabaseWrapper.close_if_health_check_failed: "481301c2feb1",
+    postgresql.DatabaseWrapper.close_if_health_check_failed: "15df18073649",
+    BaseDatabaseWrapper.close_if_unusable_or_obsolete: "d0aac086e03e",
+    BaseDatabaseWrapper.make_cursor: "4891ff67b292",
+    DjangoCursor.execute: "a26d4078b466",
+    DjangoCursor._execute_with_wrappers: "2bfc42253c15",
+    DjangoCursor._execute: "8ae6cb2bb87a",
+    DjangoCursor.__getattr__: "f26d25a312f1",
+    LazyObject.__init__: "d38935301c0e",
+    SimpleLazyObject.__init__: "6936a946b1c6",
+}
+
+
+@pytest.mark.parametrize("function", SHORTENED, ids=lambda function: function.__qualname__)
+def test_what_is_done_in_a_shorter_way_is_still_done_so_by_django(function):
+    code = ast.unparse(ast.parse(textwrap.dedent(inspect.getsource(function))))
+    assert hashlib.sha256(code.encode()).hexdigest()[:12] == SHORTENED[function]
+
+
+def test_what_the_driver_calls_between_merging_and_sending():
+    def parameters(name: str) -> list[str]:
+        return list(inspect.signature(getattr(psycopg.ClientCursor, name)).parameters)
+
+    assert parameters("_convert_query") == ["self", "query", "params"]
+    assert parameters("_set_results") == ["self", "results"]
+    for method in ("_convert_query", "_set_results"):
+        assert f"self.{method}(" in inspect.getsource(
+            inspect.getmodule(psycopg.ClientCursor.nextset)
+        )
 
 
 class Slotted(psycopg.ClientCursor):
@@ -114,5 +153,11 @@ def test_simple_test_case_leaves_stand_ins():
 
 def test_handler_keeps_connections_for_each_thread():
     assert ConnectionHandler.thread_critical
-    for method in ("__getitem__", "all", "close_all"):
-        assert callable(getattr(BaseConnectionHandler, method))
+    # All that reads what Django keeps them in: each is one of ours.
+    readers = {
+        name
+        for name, method in vars(BaseConnectionHandler).items()
+        if inspect.isfunction(method) and "self._connections" in inspect.getsource(method)
+    }
+    assert readers == {"__init__", "__getitem__", "__setitem__", "__delitem__", "all"}
+    assert readers - {"__init__"} <= set(vars(HomeConnectionHandler))

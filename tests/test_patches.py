@@ -14,6 +14,7 @@ from django.db import models
 from django.db.models import QuerySet, Subquery
 from django.db.models.manager import BaseManager
 from django.db.models.sql import Query
+from django.db.models.sql.compiler import SQLCompiler
 
 from domicile import patches
 from domicile.exceptions import CrossTenantError
@@ -22,13 +23,14 @@ from tests.testproject.students.models import Course, Student
 from tests.testproject.universities.models import University
 
 SIGNATURES = {
-    (QuerySet, "__init__"): ["model", "query", "using", "hints"],
+    (Query, "__init__"): ["model", "alias_cols"],
     (QuerySet, "bulk_update"): ["objs", "fields", "batch_size"],
     (QuerySet, "update"): ["kwargs"],
     (QuerySet, "resolve_expression"): ["args", "kwargs"],
     (QuerySet, "_combinator_query"): ["combinator", "other_qs", "all"],
     (Subquery, "__init__"): ["queryset", "output_field", "extra"],
-    (Query, "get_compiler"): ["using", "connection", "elide_empty"],
+    (Query, "as_sql"): ["compiler", "connection"],
+    (SQLCompiler, "get_combinator_sql"): ["combinator", "all"],
     (models.Model, "save_base"): ["raw", "force_insert", "force_update", "using", "update_fields"],
     (models.Model, "delete"): ["using", "keep_parents"],
 }

@@ -19,6 +19,7 @@ from domicile.resolvers import (
     SessionResolver,
     SubdomainResolver,
     UserResolver,
+    host_of,
 )
 from tests.tenants import domicile_settings, row
 
@@ -289,3 +290,36 @@ def test_keys_of_session_and_user() -> None:
 def test_the_base_class_asks_for_resolve() -> None:
     with pytest.raises(TypeError, match="resolve"):
         Resolver()  # type: ignore[abstract]
+
+
+def test_a_host_once_let_in_is_let_in_only_as_long_as_the_settings_say(rf):
+    request = rf.get("/", headers={"host": "Uni.Example:8000"})
+    with override_settings(ALLOWED_HOSTS=[".uni.example"]):
+        assert [host_of(request), host_of(request)] == ["uni.example", "uni.example"]
+    with override_settings(ALLOWED_HOSTS=[".other.example"]), pytest.raises(DisallowedHost):
+        host_of(request)
+
+
+def test_a_list_of_hosts_of_the_projects_own_class_is_asked_each_time(rf):
+    class Hosts(list):
+        """Lets each host in once."""
+
+        def __iter__(self):
+            while self:
+                yield self.pop()
+
+    with override_settings(ALLOWED_HOSTS=Hosts(["once.example"])):
+        request = rf.get("/", headers={"host": "once.example"})
+        assert host_of(request) == "once.example"
+        with pytest.raises(DisallowedHost):
+            host_of(request)
+
+
+def test_forwarded_hosts_are_not_mistaken_for_those_let_in(rf):
+    request = rf.get("/", headers={"host": "front.example"})
+    assert host_of(request) == "front.example"
+    request = rf.get("/", headers={"host": "front.example", "x-forwarded-host": "uni.example"})
+    with override_settings(USE_X_FORWARDED_HOST=True):
+        assert host_of(request) == "uni.example"
+        assert host_of(request) == "uni.example"
+    assert host_of(request) == "front.example"

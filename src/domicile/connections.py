@@ -14,6 +14,8 @@ queries, also gives the tenants' own sessions of this thread.
 
 from __future__ import annotations
 
+import threading
+from asyncio import _get_running_loop
 from collections import OrderedDict
 from collections.abc import Callable
 from itertools import islice
@@ -22,35 +24,41 @@ from typing import Any, ClassVar
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.utils import ConnectionHandler, load_backend
-from django.utils.connection import BaseConnectionHandler, ConnectionDoesNotExist
+from django.utils.connection import ConnectionDoesNotExist
 
 from domicile.backends.limits import open_connections
 from domicile.backends.sharing import SharedSession
 from domicile.conf import PlacementTemplate, conf
-from domicile.context import active_home
+from domicile.context import innermost
 from domicile.placement import SHARED_ALIAS, TENANT_PREFIX, Home
 
 #: Wrappers of each kind kept per thread.
 _MAX_WRAPPERS = 256
-_WRAPPERS = "domicile_wrappers"
 
 
 class Wrappers:
-    """One thread's wrappers of run-time aliases, those used last at the end."""
+    """One thread's wrappers, or in async code one task's."""
 
     def __init__(self) -> None:
-        #: They look at the session of a static database, and hold no state of their own.
+        #: Of the aliases of `DATABASES`.
+        self.static: dict[str, Any] = {}
+        #: Of run-time aliases, those used last at the end. They look at the session of a static
+        #: database, and hold no state of their own.
         self.views: OrderedDict[str, SharedSession] = OrderedDict()
-        #: They have a session of their own.
+        #: The same, with a session of their own.
         self.own: OrderedDict[str, SharedSession] = OrderedDict()
+        #: Of these the one used last, which is mostly the one that is used next.
+        self.last: SharedSession | None = None
 
     def get(self, alias: str) -> SharedSession | None:
-        for wrappers in (self.views, self.own):
-            wrapper = wrappers.get(alias)
-            if wrapper is not None:
-                wrappers.move_to_end(alias)
-                return wrapper
-        return None
+        wrapper = self.views.get(alias)
+        if wrapper is not None:
+            self.views.move_to_end(alias)
+            return wrapper
+        wrapper = self.own.get(alias)
+        if wrapper is not None:
+            self.own.move_to_end(alias)
+        return wrapper
 
     def put(self, alias: str, wrapper: SharedSession) -> None:
         """Keep a wrapper; drop those used longest ago that hold no open connection."""
@@ -62,42 +70,61 @@ class Wrappers:
                 del wrappers[other]
 
     def pop(self, alias: str) -> SharedSession | None:
+        self.last = None
         return self.views.pop(alias, None) or self.own.pop(alias, None)
 
 
 class HomeConnectionHandler(ConnectionHandler):
-    """Django's handler, with the aliases that `domicile.connections` describes."""
+    """Django's handler, with the aliases that `domicile.connections` describes.
+
+    Threads have their wrappers in a plain `threading.local`; async code has them in Django's
+    `Local`, which is slower, since it asks each time whether there is an event loop.
+    """
 
     _connections: Any
+    _of_thread: Any
 
     #: Answers alias → home for tenants that are not active; set by `install()`.
     find_home: ClassVar[Callable[[str], Home]]
 
     def __getitem__(self, alias: str) -> Any:
-        if alias == DEFAULT_DB_ALIAS:
-            home = active_home()
-            if home is not None:
-                return self._wrapper_of(home)
-        elif alias.startswith(TENANT_PREFIX):
-            home = active_home()
-            if home is None or home.alias != alias:
-                home = type(self).find_home(alias)
-            return self._wrapper_of(home)
-        elif alias == SHARED_ALIAS:
-            return self._shared()
-        return super().__getitem__(alias)
+        frame = innermost.get()
+        home = None if frame is None else frame.home
+        if home is not None and alias in (home.alias, DEFAULT_DB_ALIAS):
+            wrappers = self._wrappers()
+            last = wrappers.last
+            if last is not None and last.home is home:
+                return last
+            return self._wrapper_of(home, wrappers)
+        if alias.startswith(TENANT_PREFIX):
+            return self._wrapper_of(type(self).find_home(alias), self._wrappers())
+        return self._shared() if alias == SHARED_ALIAS else self.static(alias)
+
+    def __setitem__(self, alias: str, wrapper: Any) -> None:
+        self._wrappers().static[alias] = wrapper
+
+    def __delitem__(self, alias: str) -> None:
+        try:
+            del self._wrappers().static[alias]
+        except KeyError:
+            raise AttributeError(alias) from None  # As Django's does.
 
     def static(self, alias: str) -> Any:
         """Return the wrapper of an alias of `DATABASES`, the real one also for `default`."""
-        return BaseConnectionHandler.__getitem__(self, alias)
+        static = self._wrappers().static
+        wrapper = static.get(alias)
+        if wrapper is None:
+            if alias not in self.settings:
+                raise self.exception_class(f"The connection '{alias}' doesn't exist.")
+            wrapper = static[alias] = self.create_connection(alias)
+        return wrapper
 
     def all(self, initialized_only: bool = False) -> list[Any]:
-        static = [
-            self.static(alias)
-            for alias in self
-            if not initialized_only or hasattr(self._connections, alias)
-        ]
-        return [*static, *self._wrappers().own.values()]
+        if not initialized_only:
+            for alias in self.settings:
+                self.static(alias)
+        wrappers = self._wrappers()
+        return [*wrappers.static.values(), *wrappers.own.values()]
 
     def forget(self, alias: str) -> None:
         """Close and drop this thread's wrapper of a run-time alias."""
@@ -146,14 +173,14 @@ class HomeConnectionHandler(ConnectionHandler):
             self._wrappers().put(alias, wrapper)
         return wrapper
 
-    def _wrapper_of(self, home: Home) -> SharedSession:
-        wrappers = self._wrappers()
+    def _wrapper_of(self, home: Home, wrappers: Wrappers) -> SharedSession:
         wrapper = wrappers.get(home.alias)
         if wrapper is None or (wrapper.home is not home and wrapper.home != home):
             if wrapper is not None:  # The tenant has moved.
                 self.forget(home.alias)
             wrapper = self.open(home)
             wrappers.put(home.alias, wrapper)
+        wrappers.last = wrapper
         return wrapper
 
     def _shared(self) -> Any:
@@ -171,12 +198,12 @@ class HomeConnectionHandler(ConnectionHandler):
         return shared
 
     def _wrappers(self) -> Wrappers:
-        """Return this thread's (or, in async code, this task's) wrappers of run-time aliases."""
+        """Return this thread's (or, in async code, this task's) wrappers."""
+        holder = self._of_thread if _get_running_loop() is None else self._connections
         try:
-            return getattr(self._connections, _WRAPPERS)
+            return holder.wrappers
         except AttributeError:
-            wrappers = Wrappers()
-            setattr(self._connections, _WRAPPERS, wrappers)
+            wrappers = holder.wrappers = Wrappers()
             return wrappers
 
     def _own_settings(self, template: PlacementTemplate, name: str | None) -> dict[str, Any]:
@@ -202,4 +229,13 @@ def install(find_home: Callable[[str], Home]) -> None:
     in many modules.
     """
     HomeConnectionHandler.find_home = staticmethod(find_home)
+    if isinstance(connections, HomeConnectionHandler):
+        return
+    opened = {
+        alias: connections[alias]
+        for alias in connections
+        if hasattr(connections._connections, alias)  # type: ignore[attr-defined]
+    }
     connections.__class__ = HomeConnectionHandler
+    connections._of_thread = threading.local()  # type: ignore[attr-defined]
+    connections._wrappers().static.update(opened)  # type: ignore[attr-defined]

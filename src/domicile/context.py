@@ -31,23 +31,24 @@ class Frame(NamedTuple):
     outer: Frame | None
 
 
-_innermost: ContextVar[Frame | None] = ContextVar("domicile_active_tenant", default=None)
+#: What is active. Read by itself where a function call would be felt: once a query.
+innermost: ContextVar[Frame | None] = ContextVar("domicile_active_tenant", default=None)
 
 
 def active_frame() -> Frame | None:
     """Return the innermost activation, None where there is none."""
-    return _innermost.get()
+    return innermost.get()
 
 
 def active_home() -> Home | None:
     """Return the home of the active tenant, None where none is active."""
-    frame = _innermost.get()
+    frame = innermost.get()
     return None if frame is None else frame.home
 
 
 def current_tenant() -> Any:
     """Return the active tenant (an instance of the tenant model), None where none is active."""
-    frame = _innermost.get()
+    frame = innermost.get()
     return None if frame is None else frame.tenant
 
 
@@ -63,15 +64,9 @@ class Activation:
         self.home = home
         self.tenant = tenant
 
-    def _target(self) -> tuple[Home | None, Any]:
-        return self.home, self.tenant
-
-    def _enter(self, home: Home | None, tenant: Any) -> Any:
-        _innermost.set(Frame(home, tenant, self, _innermost.get()))
-        return tenant
-
     def __enter__(self) -> Any:
-        return self._enter(*self._target())
+        innermost.set(Frame(self.home, self.tenant, self, innermost.get()))
+        return self.tenant
 
     def __exit__(
         self,
@@ -79,11 +74,11 @@ class Activation:
         error: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
-        frame = _innermost.get()
+        frame = innermost.get()
         while frame is not None and frame.activation is not self:
             frame = frame.outer
         if frame is not None:
-            _innermost.set(frame.outer)
+            innermost.set(frame.outer)
 
     async def __aenter__(self) -> Any:
         return self.__enter__()
@@ -102,10 +97,17 @@ class LateActivation(Activation):
     """
 
     def __init__(self, find: Callable[[], tuple[Home | None, Any]]) -> None:
-        self._target = find  # type: ignore[method-assign]
+        self._find = find
+
+    def _enter(self, home: Home | None, tenant: Any) -> Any:
+        innermost.set(Frame(home, tenant, self, innermost.get()))
+        return tenant
+
+    def __enter__(self) -> Any:
+        return self._enter(*self._find())
 
     async def __aenter__(self) -> Any:
-        return self._enter(*await sync_to_async(self._target)())
+        return self._enter(*await sync_to_async(self._find)())
 
 
 def no_tenant() -> Activation:
@@ -115,7 +117,7 @@ def no_tenant() -> Activation:
 
 def current_activation() -> Activation:
     """Return an activation of what is active now, to be entered later or elsewhere."""
-    frame = _innermost.get()
+    frame = innermost.get()
     return no_tenant() if frame is None else Activation(frame.home, frame.tenant)
 
 

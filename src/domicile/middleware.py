@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -15,7 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import get_resolver, get_script_prefix, set_script_prefix
 from django.utils.cache import patch_vary_headers
-from django.utils.functional import SimpleLazyObject
+from django.utils.functional import SimpleLazyObject, empty
 from django.utils.module_loading import import_string
 
 from domicile.conf import conf
@@ -23,6 +22,7 @@ from domicile.context import Activation, Stepwise, astepwise
 from domicile.exceptions import HomeMissing, UnknownTenant
 from domicile.models import Status
 from domicile.naming import is_public
+from domicile.placement import Home
 from domicile.registry import registry
 from domicile.resolvers import Found, Resolver, host_of
 
@@ -74,8 +74,7 @@ class TenantMiddleware:
             return self.unknown_tenant(request, error)
         if found is None:
             return _public_visit(request)
-        # As Django does for `request.user`: many a request never looks.
-        tenant = SimpleLazyObject(found.entry.tenant)
+        tenant = LazyTenant(found.entry.tenant)
         request.tenant = tenant  # type: ignore[attr-defined]
         if found.entry.status != Status.ACTIVE:
             refuse = {
@@ -83,8 +82,10 @@ class TenantMiddleware:
                 Status.MAINTENANCE: self.under_maintenance,
             }[Status(found.entry.status)]
             return refuse(request, tenant)
-        script_prefix = _enter_prefix(request, found.prefix) if found.prefix else None
-        return Visit(Activation(found.entry.home, tenant), script_prefix, found.vary)
+        if found.prefix:
+            prefix = _enter_prefix(request, found.prefix)
+            return PathVisit(found.entry.home, tenant, found.vary, prefix)
+        return Visit(found.entry.home, tenant, found.vary)
 
     def find(self, request: HttpRequest) -> Found | None:
         """Return the tenant of a request, None for the project's public pages; `UnknownTenant`
@@ -132,55 +133,40 @@ class TenantMiddleware:
         )
 
 
-@dataclass
-class Visit:
-    """A request's stay in a home: the activation, and the path under which URLs are made."""
+class LazyTenant(SimpleLazyObject):
+    """A tenant that is made when somebody looks, as Django does for `request.user`: many a request
+    never does. Django's own way of making one is felt where nothing else is done.
+    """
 
-    activation: Activation
-    script_prefix: str | None = None
-    vary: tuple[str, ...] = ()
+    def __init__(self, make: Callable[[], Any]) -> None:
+        object.__setattr__(self, "_wrapped", empty)
+        object.__setattr__(self, "_setupfunc", make)
 
-    def __enter__(self) -> None:
-        self.activation.__enter__()
-        if self.script_prefix is not None:
-            # These keep the script prefix of their first reader, who must not be in a tenant.
-            _ = settings.STATIC_URL, settings.MEDIA_URL
-            self._outer_prefix = get_script_prefix()
-            set_script_prefix(self.script_prefix)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        if self.script_prefix is not None:
-            set_script_prefix(self._outer_prefix)
-        self.activation.__exit__()
+class Visit(Activation):
+    """A request's stay in a home."""
 
-    async def __aenter__(self) -> None:
-        self.__enter__()
+    def __init__(self, home: Home | None, tenant: Any = None, vary: tuple[str, ...] = ()) -> None:
+        self.home = home
+        self.tenant = tenant
+        self.vary = vary
 
-    async def __aexit__(self, *exc_info: Any) -> None:
-        self.__exit__()
+    def again(self) -> Visit:
+        """Return the same visit, to be entered once more."""
+        return self
 
     def kept_by(self, response: HttpResponseBase) -> HttpResponseBase:
         """Return the response, which from here on is sent and closed inside this visit."""
         if self.vary:
             patch_vary_headers(response, self.vary)
-        if self.script_prefix is not None:
-            _narrow_cookies(response, self.script_prefix)
         if response.streaming:
             self._keep_stream(response)
         return response
 
     def _keep_stream(self, response: Any) -> None:
-        def visit() -> Visit:
-            return Visit(self.activation, self.script_prefix)
-
         def close() -> None:
             del response.close
-            with visit():
+            with self.again():
                 response.close()
 
         response.close = close
@@ -189,11 +175,45 @@ class Visit:
         if response.is_async:
             # Nobody closes the stream of a visitor who has left; the garbage collector would, in
             # any order and context.
-            stream = astepwise(response._iterator, visit)
+            stream = astepwise(response._iterator, self.again)
             response._resource_closers.append(partial(async_to_sync(_aclose), stream))
         else:
-            stream = Stepwise(response.streaming_content, visit)
+            stream = Stepwise(response.streaming_content, self.again)
         response.streaming_content = stream
+
+
+class PathVisit(Visit):
+    """A stay in a home that is found by the path: URLs are made under it."""
+
+    def __init__(
+        self, home: Home | None, tenant: Any, vary: tuple[str, ...], script_prefix: str
+    ) -> None:
+        super().__init__(home, tenant, vary)
+        self.script_prefix = script_prefix
+
+    def again(self) -> Visit:
+        return PathVisit(self.home, self.tenant, self.vary, self.script_prefix)
+
+    def __enter__(self) -> Any:
+        tenant = super().__enter__()
+        # These keep the script prefix of their first reader, who must not be in a tenant.
+        _ = settings.STATIC_URL, settings.MEDIA_URL
+        self._outer_prefix = get_script_prefix()
+        set_script_prefix(self.script_prefix)
+        return tenant
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        set_script_prefix(self._outer_prefix)
+        super().__exit__()
+
+    def kept_by(self, response: HttpResponseBase) -> HttpResponseBase:
+        _narrow_cookies(response, self.script_prefix)
+        return super().kept_by(response)
 
 
 async def _aclose(stream: Any) -> None:
@@ -204,7 +224,7 @@ def _public_visit(request: HttpRequest) -> Visit:
     request.tenant = None  # type: ignore[attr-defined]
     if conf().shared_urlconf is not None:
         request.urlconf = conf().shared_urlconf
-    return Visit(Activation(None))
+    return Visit(None)
 
 
 def _enter_prefix(request: HttpRequest, prefix: str) -> str:

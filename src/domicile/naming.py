@@ -120,7 +120,12 @@ def base_domains() -> list[str]:
 
 def is_public(host: str) -> bool:
     """Tell whether a (normalised) host serves the project itself, with no tenant active."""
-    return any(host == normalize_host(own) for own in (*conf().base_domains, *conf().public_hosts))
+    return host in _public_hosts(conf().base_domains, conf().public_hosts)
+
+
+@lru_cache(maxsize=8)
+def _public_hosts(*settings: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(normalize_host(host) for hosts in settings for host in hosts)
 
 
 def _normal_name(name: str) -> str:

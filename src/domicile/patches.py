@@ -4,8 +4,8 @@ Django asks its routers when nobody names an alias. Four things never reach them
 a row from the wrong tenant, or put it there, without a word; no public hook sees them. Each patch
 calls Django's own code, and `tests/test_patches.py` fails when that code changes its signature.
 
-1. A queryset made in one tenant and evaluated in another. `QuerySet.__init__` leaves a note, in the
-   hints that Django hands to routers and copies to every clone, of the tenant active then.
+1. A queryset made in one tenant and evaluated in another. `Query.__init__` leaves a note, which
+   every clone keeps, of the tenant active then; routers are given it as a hint.
 2. An explicit "default", which many apps and commands pass on (`db_manager("default")`,
    `save(using="default")`). Inside a tenant that name means the tenant's connection, so it is
    resolved, once, to the alias that stays the same wherever it is used later: in `QuerySet.db`,
@@ -15,7 +15,7 @@ calls Django's own code, and `tests/test_patches.py` fails when that code change
 4. A queryset of one tenant that becomes a part of another's (`pk__in=`, `Exists`, `union`): a part
    is compiled for the database of the whole. Where one becomes a part it is given a note of where
    its rows are (`QuerySet.resolve_expression`, `QuerySet._combinator_query`, `Subquery.__init__`),
-   and `Query.get_compiler` compares.
+   and `Query.as_sql` and `SQLCompiler.get_combinator_sql`, which parts alone go through, compare.
 """
 
 from __future__ import annotations
@@ -28,27 +28,32 @@ from django.db import DEFAULT_DB_ALIAS, router
 from django.db.models import Model, QuerySet, Subquery
 from django.db.models.manager import BaseManager
 from django.db.models.sql import Query
+from django.db.models.sql.compiler import SQLCompiler
 
-from domicile.context import active_home
+from domicile.context import innermost
 from domicile.exceptions import CrossTenantError
 from domicile.placement import SHARED_ALIAS, SHARED_ALIASES
 from domicile.residence import Residence, residence_of
 from domicile.router import ORIGIN_HINT, refuse_copy, refuse_value
 
+#: Where the note is kept, on each `Query`.
+_ORIGIN = "_domicile_origin"
+
 
 def install() -> None:
     """Apply all of them, once."""
-    if hasattr(QuerySet, "_domicile"):
+    if hasattr(Query, _ORIGIN):
         return
-    QuerySet._domicile = True  # type: ignore[attr-defined]
-    _replace(QuerySet, "__init__", _remembering_origin)
+    setattr(Query, _ORIGIN, None)
+    _replace(Query, "__init__", _remembering_origin)
     _replace(QuerySet, "bulk_create", _refusing_strangers)
     _replace(QuerySet, "bulk_update", _refusing_strangers)
     _replace(QuerySet, "update", _refusing_strange_values)
     _replace(QuerySet, "resolve_expression", _noting_rows_of_part)
     _replace(QuerySet, "_combinator_query", _noting_rows_of_parts)
     _replace(Subquery, "__init__", _noting_rows_of_subquery)
-    _replace(Query, "get_compiler", _comparing_notes)
+    _replace(Query, "as_sql", _comparing_note)
+    _replace(SQLCompiler, "get_combinator_sql", _comparing_notes)
     QuerySet.db = property(_queryset_db, doc=QuerySet.db.__doc__)  # type: ignore[assignment,method-assign]
     BaseManager.db = property(_manager_db, doc=BaseManager.db.__doc__)  # type: ignore[assignment,method-assign]
     _replace(Model, "save_base", _saving_at_home)
@@ -62,16 +67,11 @@ def _replace(owner: type, name: str, patch: Callable[[Any], Any]) -> None:
 
 
 def _remembering_origin(original: Any) -> Any:
-    def __init__(
-        self: Any, model: Any = None, query: Any = None, using: Any = None, hints: Any = None
-    ) -> None:
-        if using is None or using == DEFAULT_DB_ALIAS:
-            home = active_home()
-            if home is not None and not hints:
-                hints = {ORIGIN_HINT: home.alias}
-            elif home is not None and ORIGIN_HINT not in hints:
-                hints = {**hints, ORIGIN_HINT: home.alias}
-        original(self, model, query, using, hints)
+    def __init__(self: Any, model: Any, alias_cols: bool = True) -> None:
+        original(self, model, alias_cols)
+        frame = innermost.get()
+        if frame is not None and frame.home is not None:
+            self._domicile_origin = frame.home.alias
 
     return __init__
 
@@ -79,17 +79,26 @@ def _remembering_origin(original: Any) -> Any:
 def _queryset_db(queryset: Any) -> str:
     """Return the alias that is used if the queryset is evaluated now."""
     alias: str | None = queryset._db
-    if alias is None or alias in (DEFAULT_DB_ALIAS, SHARED_ALIAS):
-        choose = router.db_for_write if queryset._for_write else router.db_for_read
-        return _resolved(alias, queryset.model, choose, queryset._hints)
-    return alias
+    if alias is not None and alias not in SHARED_ALIASES:
+        return alias
+    choose = router.db_for_write if queryset._for_write else router.db_for_read
+    hints = _hints_of(queryset._query, queryset._hints)
+    if alias is None:
+        return choose(queryset.model, **hints)
+    return _resolved(alias, queryset.model, choose, hints)
 
 
 def _manager_db(manager: Any) -> str:
     alias: str | None = manager._db
-    if alias is None or alias in (DEFAULT_DB_ALIAS, SHARED_ALIAS):
-        return _resolved(alias, manager.model, router.db_for_read, manager._hints)
-    return alias
+    if alias is not None and alias not in SHARED_ALIASES:
+        return alias
+    return _resolved(alias, manager.model, router.db_for_read, manager._hints)
+
+
+def _hints_of(query: Any, hints: dict[str, Any]) -> dict[str, Any]:
+    """Return the hints for routers, with the home that the query was made in."""
+    origin = query._domicile_origin
+    return hints if origin is None else {**hints, ORIGIN_HINT: origin}
 
 
 def _resolved(alias: str | None, model: Any, choose: Any, hints: dict[str, Any]) -> str:
@@ -182,20 +191,27 @@ def _noting_rows_of_subquery(original: Any) -> Any:
 
 def _note_rows(query: Any, queryset: Any) -> None:
     # One that was made nowhere goes wherever the whole is read, as in Django.
-    if queryset._db is not None or queryset._hints:
+    if queryset._db is not None or queryset._hints or query._domicile_origin is not None:
         query._domicile_rows = (queryset._db, queryset._hints)
 
 
-def _comparing_notes(original: Any) -> Any:
-    def get_compiler(
-        self: Any, using: str | None = None, connection: Any = None, elide_empty: bool = True
-    ) -> Any:
-        # Only a part is given the connection; the whole is given its alias.
-        if connection is not None and hasattr(self, "_domicile_rows"):
+def _comparing_note(original: Any) -> Any:
+    def as_sql(self: Any, compiler: Any, connection: Any) -> Any:
+        if hasattr(self, "_domicile_rows"):
             _refuse_part(self, connection.alias)
-        return original(self, using, connection, elide_empty)
+        return original(self, compiler, connection)
 
-    return get_compiler
+    return as_sql
+
+
+def _comparing_notes(original: Any) -> Any:
+    def get_combinator_sql(self: Any, combinator: str, all: bool) -> Any:  # noqa: A002
+        for part in self.query.combined_queries:
+            if hasattr(part, "_domicile_rows"):
+                _refuse_part(part, self.connection.alias)
+        return original(self, combinator, all)
+
+    return get_combinator_sql
 
 
 def _refuse_part(query: Any, whole: str) -> None:
@@ -203,7 +219,7 @@ def _refuse_part(query: Any, whole: str) -> None:
     alias, hints = query._domicile_rows
     rows = alias
     if alias is None or alias in SHARED_ALIASES:
-        rows = _resolved(alias, query.model, router.db_for_read, hints)
+        rows = _resolved(alias, query.model, router.db_for_read, _hints_of(query, hints))
     if rows == whole or (rows in SHARED_ALIASES and whole in SHARED_ALIASES):
         return
     if residence_of(query.model) is not Residence.SHARED:

@@ -7,6 +7,9 @@ from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+from django.conf import settings
+from django.core.signals import setting_changed
+
 from domicile.conf import conf
 from domicile.exceptions import InvalidHost, UnknownTenant, UntrustedHeader
 from domicile.naming import base_domains, is_public, normalize_host
@@ -38,13 +41,37 @@ class Resolver(ABC):
         """
 
 
+#: Hosts that Django has let in, as they were sent, and as they are compared.
+_admitted: dict[str | None, str] = {}
+_ADMITTED_LIMIT = 4096
+
+
 def host_of(request: HttpRequest) -> str:
     """Return the request's host, normalised; `DisallowedHost` (400) as Django raises it."""
-    host = request.get_host()
+    host = _admitted.get(request.META.get("HTTP_HOST"))
+    return _admit(request) if host is None else host
+
+
+def _admit(request: HttpRequest) -> str:
+    sent = request.get_host()
     try:
-        return normalize_host(host)
+        host = normalize_host(sent)
     except InvalidHost as error:
         raise UnknownTenant(str(error)) from error
+    # A list of the project's own class may answer otherwise the next time.
+    if not settings.USE_X_FORWARDED_HOST and type(settings.ALLOWED_HOSTS) in (list, tuple):
+        while len(_admitted) >= _ADMITTED_LIMIT:
+            del _admitted[next(iter(_admitted))]
+        _admitted[sent] = host
+    return host
+
+
+def _reset(*, setting: str, **_: object) -> None:
+    if setting in ("ALLOWED_HOSTS", "DEBUG", "USE_X_FORWARDED_HOST"):
+        _admitted.clear()
+
+
+setting_changed.connect(_reset, dispatch_uid="domicile.resolvers")
 
 
 class SubdomainResolver(Resolver):

@@ -9,17 +9,18 @@ transaction, while each wrapper knows the home that its alias stands for.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from operator import attrgetter
+from contextlib import AbstractContextManager
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 from weakref import WeakSet
 
+from django.apps import apps
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 
 from domicile.backends.homes import HomeStore
 from domicile.conf import Layout, PlacementTemplate
-from domicile.context import Frame, active_frame, bind
+from domicile.context import Frame, bind, innermost
 from domicile.exceptions import NotSupported
 from domicile.placement import Home
 
@@ -69,6 +70,13 @@ class Session:
     connection: Any = None
     autocommit: bool
     in_atomic_block: bool
+    needs_rollback: bool
+    errors_occurred: bool
+    health_check_enabled: bool
+    health_check_done: bool
+    close_at: float | None
+    execute_wrappers: list[Any]
+    _thread_ident: int
     #: Who counts this session, where it belongs to one tenant alone.
     limits: OpenConnections | None = None
 
@@ -86,7 +94,7 @@ class Session:
     def arrived(self, place: object) -> None:
         """The server was set to `place`, and nothing since can have changed that."""
         self.place = place
-        self.frame = active_frame()
+        self.frame = innermost.get()
 
     def track(self, cursor: Any) -> Any:
         """Count a cursor as in use until it is closed, or nobody holds it any more."""
@@ -121,10 +129,51 @@ class Session:
 
 
 def _session_attribute(name: str) -> property:
-    def setter(wrapper: SharedSession, value: Any) -> None:
-        setattr(wrapper.session, name, value)
+    """Return the property by which wrappers have an attribute of their session.
 
-    return property(attrgetter(f"session.{name}"), setter)
+    Its functions name the attribute in their code: Python then inlines them where they are used,
+    which is a dozen times a query.
+    """
+    functions: dict[str, Any] = {}
+    exec(_ACCESS.format(name=name), functions)
+    return property(functions["getter"], functions["setter"])
+
+
+_ACCESS = """
+def getter(wrapper):
+    return wrapper.session.{name}
+
+def setter(wrapper, value):
+    wrapper.session.{name} = value
+"""
+
+
+class HomeCursor(CursorWrapper):
+    """Django's cursor, with a shorter way to the driver for what nobody listens to."""
+
+    def execute(self, sql: Any, params: Any = None) -> Any:
+        session = self.db.session
+        if session.execute_wrappers or session.needs_rollback or not apps.ready:
+            return super().execute(sql, params)
+        with self.db.wrap_database_errors:
+            if params is None:  # Engines have defaults of their own.
+                return self.cursor.execute(sql)
+            return self.cursor.execute(sql, params)
+
+    def fetchone(self) -> Any:
+        with self.db.wrap_database_errors:
+            return self.cursor.fetchone()
+
+    def fetchmany(self, *args: Any) -> Any:
+        with self.db.wrap_database_errors:
+            return self.cursor.fetchmany(*args)
+
+    def fetchall(self) -> Any:
+        with self.db.wrap_database_errors:
+            return self.cursor.fetchall()
+
+    def close(self) -> None:
+        self.cursor.close()
 
 
 class SharedSession(BaseDatabaseWrapper):
@@ -201,23 +250,18 @@ class SharedSession(BaseDatabaseWrapper):
         if self.owner is not self:
             self.owner.connect()
             return
-        self.session.forget()
-        with self._counted():
-            super().connect()
-        self.session.forget()
-
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
         session, limits = self.session, self.session.limits
+        session.forget()
         if limits is None:
-            yield
-            return
-        limits.admit(session, self.alias)
-        try:
-            yield
-        finally:
-            if session.connection is None:
-                limits.released(session)
+            super().connect()
+        else:
+            limits.admit(session, self.alias)
+            try:
+                super().connect()
+            finally:
+                if session.connection is None:
+                    limits.released(session)
+        session.forget()
 
     def close(self) -> None:
         super().close()
@@ -228,8 +272,34 @@ class SharedSession(BaseDatabaseWrapper):
         with self.session.lock:
             super().set_autocommit(*args, **kwargs)
 
+    # What Django asks for every request and query is asked here of the session, in one look.
+
+    def validate_thread_sharing(self) -> None:
+        if self.session._thread_ident != get_ident():
+            super().validate_thread_sharing()
+
+    def close_if_health_check_failed(self) -> None:
+        if self.session.health_check_enabled:
+            super().close_if_health_check_failed()
+
+    def close_if_unusable_or_obsolete(self) -> None:
+        session = self.session
+        if (
+            session.connection is None
+            or session.autocommit != self.settings_dict["AUTOCOMMIT"]
+            or session.errors_occurred
+            or session.close_at is not None
+        ):
+            super().close_if_unusable_or_obsolete()
+        else:
+            session.health_check_done = False
+
+    def make_cursor(self, cursor: Any) -> Any:
+        return HomeCursor(cursor, self)
+
     def _cursor(self, name: str | None = None) -> Any:
-        self._heed_host()
+        if "cursor" in self.host.__dict__:
+            self._heed_host()
         session = self.session
         if session.limits is None:
             return super()._cursor(name)  # type: ignore[misc]

@@ -25,6 +25,7 @@ from domicile.residence import Residence, residence_of_app
 HOME_KEY = "_domicile_home"
 
 
+@cache
 def _users_live_in_tenants() -> bool:
     app_label = settings.AUTH_USER_MODEL.partition(".")[0]
     return residence_of_app(app_label) is not Residence.SHARED
@@ -36,8 +37,8 @@ def _homed(store: Any) -> Any:
         domicile_store = store
 
         def __init__(self, session_key: str | None = None) -> None:
-            home = active_home()
-            self._home = None if home is None or not _users_live_in_tenants() else home.alias
+            home = active_home() if _users_live_in_tenants() else None
+            self._home = None if home is None else home.alias
             super().__init__(session_key)
 
         def load(self) -> Any:
@@ -82,6 +83,8 @@ def install() -> None:
 
 
 def _reset(*, setting: str, **_: Any) -> None:
+    if setting in ("AUTH_USER_MODEL", "DOMICILE", "INSTALLED_APPS"):
+        _users_live_in_tenants.cache_clear()
     if setting == "SESSION_ENGINE":
         install()
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import time
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
+from django.core.signals import setting_changed
 from psycopg import OperationalError, errors
 
 from domicile.backends.base_engine import base_engine
 from domicile.backends.homes import HomeStore
 from domicile.backends.postgresql.client import homed_client
-from domicile.backends.postgresql.cursors import switching, switching_class
+from domicile.backends.postgresql.cursors import SwitchingCursor, switching_class
 from domicile.backends.postgresql.homes import DatabaseStore, SchemaStore, named_lock, tenant_role
 from domicile.backends.postgresql.introspection import homed_introspection
-from domicile.backends.postgresql.switch import Switch
+from domicile.backends.postgresql.switch import Switch, Way
 from domicile.backends.schema import homed_schema_editor
 from domicile.backends.sharing import SharedSession
 from domicile.conf import Layout, conf
-from domicile.context import active_frame
+from domicile.context import innermost
 from domicile.exceptions import HomeMissing
+from domicile.placement import Placement
 
 base = base_engine("postgresql")
 
@@ -32,9 +34,11 @@ _MET_LIMIT = 50_000
 class Met:
     """What this process knows of a home it has been to."""
 
-    __slots__ = ("reported", "there_until")
+    __slots__ = ("has_twins", "reported", "there_until")
 
     def __init__(self) -> None:
+        #: Tables of the shared home have the same names as the tenant's.
+        self.has_twins = bool(conf().shared_apps)
         #: The path that the server reports of a session at that home; None: not known yet.
         self.reported: bytes | None = None
         #: The home was seen, and is not looked for again before then (`time.monotonic()`).
@@ -46,6 +50,23 @@ class Met:
 
 #: The homes that this process has been to, by server, database and path.
 _met: dict[tuple[str, ...], Met] = {}
+
+
+@lru_cache(maxsize=1024)
+def _way_to(placement: Placement, database: str, role: str | None) -> Way:
+    template, roles = conf().placement(placement.template), conf().roles
+    schema = template.locate(placement.name)
+    path = (schema, *template.extra_schemas)
+    return Way(path, tenant_role(database, schema) if roles else role, roles=roles)
+
+
+def _reset(*, setting: str, **_: Any) -> None:
+    if setting == "DOMICILE":
+        _way_to.cache_clear()
+        _met.clear()
+
+
+setting_changed.connect(_reset, dispatch_uid="domicile.backends.postgresql")
 
 
 class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name-defined]
@@ -68,38 +89,34 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
 
     @cached_property
     def pg_version(self) -> int:
-        with self.temporary_connection():
-            return self.connection.info.server_version
+        connection = self.connection
+        if connection is not None:
+            return connection.pgconn.server_version
+        with self.temporary_connection():  # Makes a cursor, whether or not it has to connect.
+            return self.connection.pgconn.server_version
 
     @cached_property
-    def search_path(self) -> list[str]:
-        """The schemas this alias reads from, its own first; empty: as the server is set up."""
+    def way(self) -> Way:
+        """How its session gets to its home."""
+        role = self.settings_dict["OPTIONS"].get("assume_role")
         if self.home is None or self.owner is self:
-            return []
-        template = conf().placement(self.home.placement.template)
-        return [template.locate(self.home.placement.name), *template.extra_schemas]
+            return Way((), role, roles=conf().roles)
+        return _way_to(self.home.placement, self.settings_dict["NAME"], role)
 
-    @cached_property
+    @property
+    def search_path(self) -> tuple[str, ...]:
+        """The schemas this alias reads from, its own first; empty: as the server is set up."""
+        return self.way.path
+
+    @property
     def schema(self) -> str | None:
         """The schema of this alias's home; None where the session is the home's own."""
-        return self.search_path[0] if self.search_path else None
+        return self.way.path[0] if self.way.path else None
 
-    @cached_property
+    @property
     def role(self) -> str | None:
         """The role its statements run as; None: the one that logged in."""
-        if self.schema is not None and conf().roles:
-            return tenant_role(self.settings_dict["NAME"], self.schema)
-        return self.settings_dict["OPTIONS"].get("assume_role")
-
-    @cached_property
-    def switch(self) -> Switch:
-        """The statements that set a session to this alias's home."""
-        return Switch.to(self.search_path, self.role, roles=conf().roles)
-
-    @cached_property
-    def looking_switch(self) -> Switch:
-        """The same, failing where the home is not there."""
-        return self.switch.after_probe(self.schema) if self.schema else self.switch
+        return self.way.role
 
     @cached_property
     def tracked(self) -> bool:
@@ -117,11 +134,6 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
         server = (settings["HOST"], str(settings["PORT"]), settings["NAME"] or "")
         return _met.setdefault((*server, *self.search_path), Met())
 
-    @cached_property
-    def has_twins(self) -> bool:
-        """Whether tables of the shared home have the same names as the tenant's."""
-        return self.schema is not None and bool(conf().shared_apps)
-
     def is_home(self, pgconn: Any) -> bool:
         """Whether the session is known to be at this alias's home, and the home to be there.
 
@@ -130,36 +142,38 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
         not be an error but the shared one of that name, in each activation.
         """
         session, met = self.session, self.met
-        if session.place is not self.place and session.place != self.place:
+        if session.place is not self.place:
             return False
         reported = pgconn.parameter_status(_PATH) or b""
         if met is None:
             return reported == self.connection.initial_path
-        if self.has_twins and session.frame is not active_frame():
+        if met.has_twins and session.frame is not innermost.get():
             return False
         return reported == met.reported and time.monotonic() < met.there_until
 
     def way_home(self) -> Switch:
         """Return the switch to send now: one that looks for the home, unless it was seen lately."""
-        seen = self.met is None or time.monotonic() < self.met.there_until
-        return self.switch if seen and not self.has_twins else self.looking_switch
+        met = self.met
+        if met is None or (time.monotonic() < met.there_until and not met.has_twins):
+            return self.way.switch
+        return self.way.looking_switch
 
     def arrived(self, switch: Switch) -> None:
         """The session is at home by that switch."""
         self.session.arrived(self.place)
-        if self.met is not None and switch is self.looking_switch:
+        if switch is not self.way.switch and self.met is not None:
             self.met.seen()
 
     def introduce(self, connection: Any, met: Met) -> None:
         """Go to a home that this process has not met, and learn how the server reports it."""
         try:
-            self.looking_switch.send(connection)
+            self.way.looking_switch.send(connection)
         except BaseException as error:
             self.session.forget()
             self.raise_if_missing(error)
             raise
         met.reported = connection.pgconn.parameter_status(_PATH) or b""
-        self.arrived(self.looking_switch)
+        self.arrived(self.way.looking_switch)
 
     def raise_if_missing(self, error: BaseException) -> None:
         """Raise `HomeMissing` where that is what the server said."""
@@ -196,4 +210,9 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
         return changed
 
     def create_cursor(self, name: str | None = None) -> Any:
-        return switching(super().create_cursor(name), self)
+        cursor = super().create_cursor(name)
+        if not isinstance(cursor, SwitchingCursor):
+            # Django names the class of some; those, which have a `__dict__`, change it in place.
+            cursor.__class__ = switching_class(type(cursor))  # type: ignore[arg-type]
+        cursor.wrapper = self
+        return cursor

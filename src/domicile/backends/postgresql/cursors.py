@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import ClientCursor, ServerCursor, sql
 from psycopg.client_cursor import ClientCursorMixin
-from psycopg.pq import PipelineStatus, TransactionStatus
+from psycopg.pq import TransactionStatus
 
 from domicile.backends.postgresql.switch import Switch
 
@@ -37,16 +37,16 @@ else:
     DriverCursor = object
 
 #: Outside a transaction only these may share a message, and so a transaction, with the switch.
-_COMBINABLE = re.compile(rb"[\s(]*(?:SELECT|INSERT|UPDATE|DELETE|WITH|MERGE|VALUES|TABLE)\b", re.I)
+_COMBINABLE = re.compile(r"[\s(]*(?:SELECT|INSERT|UPDATE|DELETE|WITH|MERGE|VALUES|TABLE)\b", re.I)
 #: Command tags of what may change the path or the role.
 _UNSETTLING_TAGS = frozenset({b"SET", b"RESET", b"DISCARD ALL", b"DO", b"CALL", b"ROLLBACK"})
 #: What may do so and has another tag, or a tag that several statements in one string hide.
-_UNSETTLING = re.compile(rb"set_config|\b(?:EXECUTE|FETCH)\b", re.I)
+_UNSETTLING = re.compile(r"set_config|\b(?:EXECUTE|FETCH)\b", re.I)
 _UNSETTLING_AMONG_MANY = re.compile(
-    rb"set_config|\b(?:EXECUTE|FETCH|SET|RESET|DISCARD|DO|CALL|ROLLBACK|ABORT|COMMIT|END)\b", re.I
+    r"set_config|\b(?:EXECUTE|FETCH|SET|RESET|DISCARD|DO|CALL|ROLLBACK|ABORT|COMMIT|END)\b", re.I
 )
 #: Refused after any query of its transaction, and so after a switch.
-_BEFORE_ANY_QUERY = re.compile(rb"\s*SET\s+TRANSACTION\b[^;]*;?\s*", re.I)
+_BEFORE_ANY_QUERY = re.compile(r"\s*SET\s+TRANSACTION\b[^;]*;?\s*", re.I)
 
 
 class SwitchingCursor(DriverCursor):
@@ -56,53 +56,69 @@ class SwitchingCursor(DriverCursor):
     wrapper: DatabaseWrapper | None = None
     #: Whether the driver merges the parameters into the statement.
     binds_here = False
-    _prefix = b""
+    #: Whether it sends a DECLARE around the query.
+    declares = False
 
     def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
-        if self.wrapper is None:
+        wrapper = self.wrapper
+        if wrapper is None:
             return super().execute(query, params, **kwargs)
-        switch = self._pending_switch(query)
+        switch = None
         try:
-            if switch is None:
+            if wrapper.is_home(self._pgconn):
                 super().execute(query, params, **kwargs)
             else:
-                self._execute_after(switch, query, params, **kwargs)
+                switch = self._execute_away(query, params, **kwargs)
         except BaseException as error:
             self._failed(error)
             raise
-        self._sent(query, switch)
+        if wrapper.tracked or self._conn._pipeline is not None:
+            self._sent(query, switch)
+        elif switch is not None:
+            wrapper.arrived(switch)
         return self
 
-    def _execute_after(self, switch: Switch, query: Any, params: Any, **kwargs: Any) -> None:
-        if not self._may_join(query):
+    def _execute_away(self, query: Any, params: Any, **kwargs: Any) -> Switch | None:
+        """Execute `query` on a session that may stand elsewhere; return the switch that it took."""
+        joins = not self.declares and _COMBINABLE.match(_text(query)) is not None
+        switch = self._switch_for(query, joins=joins)
+        if switch is None:
+            super().execute(query, params, **kwargs)
+        elif not joins and not self._joins_transaction():
             switch.send(self.connection)
             super().execute(query, params, **kwargs)
-        elif self.binds_here and not self._in_pipeline():
-            self._prefix = switch.prefix
-            try:
-                super().execute(query, params, **kwargs)
-            finally:
-                self._prefix = b""
-            for _ in switch.statements:
-                self.nextset()
-            # What logs and `connection.queries` show.
-            if self._query is not None:
-                self._query.query = self._query.query.removeprefix(switch.prefix)
+        elif self.binds_here and self._conn._pipeline is None:
+            self._execute_behind(switch, query, params, **kwargs)
         else:
             with self.connection.pipeline():
                 switch.send(self.connection)
                 super().execute(query, params, **kwargs)
+        return switch
 
-    def _convert_query(self, query: Any, params: Any = None) -> Any:
-        """Merge the parameters as the driver does, and put the switch in front of the result.
+    def _execute_behind(self, switch: Switch, query: Any, params: Any, **kwargs: Any) -> None:
+        """Execute `query` behind the switch in one message, and keep what is its own.
 
-        It has no public hook behind the merging. In front of `query` the switch would cost a parse
-        for each tenant: the driver remembers the statements that it has parsed.
+        The driver has no public hook between merging the parameters and sending. In front of
+        `query` the switch would cost a parse for each tenant: the driver remembers the statements
+        that it has parsed.
         """
-        converted = super()._convert_query(query, params)
-        if self._prefix:
-            converted.query = self._prefix + converted.query
-        return converted
+        prefix, before = switch.prefix, len(switch.statements)
+        convert, keep = super()._convert_query, super()._set_results
+
+        def convert_behind(query: Any, params: Any = None) -> Any:
+            converted = convert(query, params)
+            converted.query = prefix + converted.query
+            return converted
+
+        self._convert_query = convert_behind  # type: ignore[method-assign]
+        self._set_results = lambda results: keep(results[before:])  # type: ignore[method-assign]
+        try:
+            super().execute(query, params, **kwargs)
+        finally:
+            del self._convert_query, self._set_results
+        # What logs and `connection.queries` show.
+        if self._query is not None:
+            self._query.query = self._query.query.removeprefix(prefix)
 
     def executemany(self, query: Any, params_seq: Any, **kwargs: Any) -> None:
         switch = self._pending_switch(query)
@@ -137,16 +153,23 @@ class SwitchingCursor(DriverCursor):
                 self.wrapper.session.forget()
 
     def _pending_switch(self, query: Any) -> Switch | None:
-        """Return what has to be sent before `query`."""
-        wrapper, pgconn = self.wrapper, self._pgconn
-        if wrapper is None or wrapper.is_home(pgconn):
+        """Return what has to be sent before `query`, None where that is nothing."""
+        wrapper = self.wrapper
+        if wrapper is None or wrapper.is_home(self._pgconn):
             return None
-        if pgconn.transaction_status == TransactionStatus.INERROR:
-            return None  # Only ROLLBACK is accepted now, and it needs no home.
-        if _BEFORE_ANY_QUERY.fullmatch(_text(query)):
+        return self._switch_for(query)
+
+    def _switch_for(self, query: Any, *, joins: bool = False) -> Switch | None:
+        """Return the switch to send before `query`; `joins`: one may, whatever `query` is."""
+        wrapper: Any = self.wrapper
+        if not joins and (
+            # Only ROLLBACK is accepted now, and it needs no home.
+            self._pgconn.transaction_status == TransactionStatus.INERROR
+            or _BEFORE_ANY_QUERY.fullmatch(_text(query))
+        ):
             return None
         met = wrapper.met
-        if met is not None and met.reported is None and not self._in_pipeline():
+        if met is not None and met.reported is None and self._conn._pipeline is None:
             wrapper.introduce(self.connection, met)
             return None
         return wrapper.way_home()
@@ -171,7 +194,7 @@ class SwitchingCursor(DriverCursor):
         wrapper = self.wrapper
         if wrapper is None:
             return
-        if self._in_pipeline() or (wrapper.tracked and self._unsettled(query)):
+        if self._conn._pipeline is not None or (wrapper.tracked and self._unsettled(query)):
             wrapper.session.forget()
         elif switch is not None:
             wrapper.arrived(switch)
@@ -182,24 +205,23 @@ class SwitchingCursor(DriverCursor):
         if tag in _UNSETTLING_TAGS:
             return True
         text = _text(query)
-        many = tag is None or b";" in text
+        many = tag is None or ";" in text
         return bool((_UNSETTLING_AMONG_MANY if many else _UNSETTLING).search(text))
 
-    def _may_join(self, query: Any) -> bool:
-        if isinstance(self, ServerCursor):
-            return False  # What it sends is a DECLARE around the query.
-        in_transaction = (
+    def _joins_transaction(self) -> bool:
+        """Whether any query can share a message with the switch: the two are no transaction of
+        their own.
+        """
+        return not self.declares and (
             not self.connection.autocommit
             or self._pgconn.transaction_status != TransactionStatus.IDLE
         )
-        return in_transaction or _COMBINABLE.match(_text(query)) is not None
-
-    def _in_pipeline(self) -> bool:
-        return self._pgconn.pipeline_status != PipelineStatus.OFF
 
 
 class SwitchingServerCursor(SwitchingCursor):
     """A server-side cursor: functions in its query run when rows are fetched."""
+
+    declares = True
 
     def fetchone(self) -> Any:
         with self._arrived(self._declared):
@@ -236,17 +258,6 @@ class SwitchingServerCursor(SwitchingCursor):
         return b"" if self._query is None else self._query.query
 
 
-def switching(cursor: Any, wrapper: DatabaseWrapper) -> Any:
-    """Have a cursor just created by Django's engine keep to `wrapper`'s home.
-
-    Django names the class of some; those, which have a `__dict__`, change it in place.
-    """
-    if not isinstance(cursor, SwitchingCursor):
-        cursor.__class__ = switching_class(type(cursor))  # type: ignore[arg-type]
-    cursor.wrapper = wrapper
-    return cursor
-
-
 @cache
 def switching_class(driver_class: Any) -> Any:
     """Return the class that does the same for `driver_class`, whichever it is: client- or
@@ -260,9 +271,8 @@ def switching_class(driver_class: Any) -> Any:
     return type(name, (mixin, driver_class), {"binds_here": binds_here})
 
 
-def _text(query: Any) -> bytes:
-    if isinstance(query, bytes):
+def _text(query: Any) -> str:
+    if isinstance(query, str):
         return query
-    if isinstance(query, sql.Composable):
-        return query.as_bytes(None)
-    return str(query).encode()
+    text = query.as_bytes(None) if isinstance(query, sql.Composable) else bytes(query)
+    return text.decode(errors="replace")

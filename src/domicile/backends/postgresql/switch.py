@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from psycopg import ClientCursor, sql
@@ -17,7 +18,7 @@ class Switch:
     prefix: bytes
 
     @classmethod
-    def to(cls, search_path: list[str], role: str | None, *, roles: bool) -> Switch:
+    def to(cls, search_path: tuple[str, ...], role: str | None, *, roles: bool) -> Switch:
         """Return the switch to a path (empty: as the server is set up) and to a role.
 
         `role` None with `roles` on means the role that logged in.
@@ -59,3 +60,21 @@ class Switch:
         else:
             for statement in self.statements:
                 cursor.execute(statement)
+
+
+class Way:
+    """How a session gets to a home.
+
+    :param path: the schemas to read from, the home's own first; empty: as the server is set up.
+    :param role: the role to be; with `roles` on, None means the one that logged in.
+    """
+
+    def __init__(self, path: tuple[str, ...], role: str | None, *, roles: bool) -> None:
+        self.path = path
+        self.role = role
+        self.switch = Switch.to(path, role, roles=roles)
+
+    @cached_property
+    def looking_switch(self) -> Switch:
+        """The switch, failing where the home is not there."""
+        return self.switch.after_probe(self.path[0]) if self.path else self.switch
