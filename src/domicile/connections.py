@@ -93,9 +93,9 @@ class HomeConnectionHandler(ConnectionHandler):
         if home is not None and alias in (home.alias, DEFAULT_DB_ALIAS):
             wrappers = self._wrappers()
             last = wrappers.last
-            if last is not None and last.home is home:
-                return last
-            return self._wrapper_of(home, wrappers)
+            if last is None or last.home is not home:
+                return self._wrapper_of(home, wrappers)
+            return last
         if alias.startswith(TENANT_PREFIX):
             return self._wrapper_of(type(self).find_home(alias), self._wrappers())
         return self._shared() if alias == SHARED_ALIAS else self.static(alias)

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS
 
-from domicile.context import active_home, innermost
+from domicile.context import active_home
 from domicile.exceptions import CrossTenantError, TenantRequired
 from domicile.placement import SHARED_ALIAS, SHARED_ALIASES, Home, is_tenant_alias
 from domicile.residence import Residence, residence_of, residence_of_app
@@ -24,22 +24,12 @@ class Router:
     def db_for_read(
         self, model: Any, instance: Any = None, domicile_origin: str | None = None, **hints: Any
     ) -> str:
-        # What most queries ask, answered without a further call.
-        frame = innermost.get()
-        home = None if frame is None else frame.home
-        if (
-            home is not None
-            and instance is None
-            and (domicile_origin is None or domicile_origin == home.alias)
-            and residence_of_app(model._meta.app_label) is not Residence.SHARED
-        ):
-            return home.alias
-        return _route(model, instance, domicile_origin, home, write=False)
+        return _route(model, instance, domicile_origin, write=False)
 
     def db_for_write(
         self, model: Any, instance: Any = None, domicile_origin: str | None = None, **hints: Any
     ) -> str:
-        return _route(model, instance, domicile_origin, active_home(), write=True)
+        return _route(model, instance, domicile_origin, write=True)
 
     def allow_relation(self, obj1: Any, obj2: Any, **hints: Any) -> bool | None:
         one, other = home_alias(obj1), home_alias(obj2)
@@ -74,7 +64,8 @@ def home_alias(obj: Any) -> str | None:
     return alias if is_tenant_alias(alias) else None
 
 
-def _route(model: Any, instance: Any, origin: str | None, home: Home | None, *, write: bool) -> str:
+def _route(model: Any, instance: Any, origin: str | None, *, write: bool) -> str:
+    home = active_home()
     residence = residence_of(model)
     if residence is Residence.SHARED:
         return shared_alias(home)
