@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -62,6 +66,84 @@ class Process:
         line = self._process.stdout.readline()
         assert line, "the process ended without a word"
         return json.loads(line)
+
+
+class Forker(Process):
+    """Does `work(**message)` of a script in children that a test may kill at any instant: they are
+    forked from a process that has imported everything and opened nothing.
+    """
+
+    FORKING = """
+import os
+for line in sys.stdin:
+    child = os.fork()
+    if child:
+        tell(ended=os.waitpid(child, 0)[1])
+    else:
+        try:
+            work(**json.loads(line))
+        except BaseException as error:
+            tell(failed=repr(error))
+        os._exit(0)
+"""
+
+    def __init__(self, script: str, **environment: str) -> None:
+        super().__init__(script + self.FORKING, **environment)
+
+    def fork(self, **message: Any) -> int:
+        """Begin some work; return the process that does it, as soon as it has told that."""
+        self.ask(**message)
+        return self.hear()["pid"]
+
+    def outcome(self) -> dict[str, Any]:
+        """What became of it: at which step it stopped, that it is done, or its error."""
+        return self.hear()
+
+    def end(self, pid: int) -> None:
+        """Kill it as nothing can be killed harder, and wait until it is gone."""
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        while "ended" not in self.hear():
+            pass
+
+
+class Command:
+    """A command of the test project, begun in a process of its own; what it prints is kept."""
+
+    def __init__(self, *words: str, program: tuple[str, ...] = ("-m", "django")) -> None:
+        self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115 - __exit__ closes it
+        self.process = subprocess.Popen(
+            [sys.executable, *program, *words],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.kill()
+        self._output.close()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def end(self, seconds: float = 120) -> int:
+        """Wait for its end; return its exit status."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        status = self.process.wait(seconds)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        #: Of the processor; its children's too.
+        self.seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return status
+
+    @property
+    def printed(self) -> str:
+        self._output.seek(0)
+        return self._output.read()
 
 
 def eventually(condition: Callable[[], Any], seconds: float = 20) -> Any:

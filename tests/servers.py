@@ -61,7 +61,8 @@ def at_exit(function: Callable[..., object], *arguments: object) -> None:
 @functools.cache
 def folder() -> Path:
     """The temporary folder of this process, removed when it ends, also when it is killed."""
-    path = Path(tempfile.mkdtemp(prefix="domicile-", dir="/tmp"))
+    parent = os.environ.get("DOMICILE_TEST_FOLDER", "/tmp")
+    path = Path(tempfile.mkdtemp(prefix="domicile-", dir=parent))
     path.chmod(0o755)
     # When the process dies its end of the pipe closes, and the shell reads on. The second is for
     # the servers, which get their death signal at the same time.
@@ -404,6 +405,60 @@ class MariaDBServer(Server):
         return True
 
 
+class RedisServer(Server):
+    name = "redis"
+    scheme = "redis"
+    user = ""
+    accounts = ("redis", "nobody")
+
+    @functools.cached_property
+    def program(self) -> Path:
+        program = shutil.which("redis-server")
+        if program is None:
+            raise ServerMissing("Redis comes with: scripts/system-packages")
+        return Path(program)
+
+    def url(self, database: str = "") -> str:
+        return f"{self.named_url or f'redis://127.0.0.1:{self.port}'}/{database}"
+
+    def version(self) -> str:
+        command = [self.program, "--version"]
+        words = subprocess.run(command, capture_output=True, text=True, check=True)
+        return words.stdout.partition("v=")[2].partition(" ")[0]
+
+    def initialize(self) -> None:
+        self.run("mkdir", self.data)
+
+    def command(self) -> list[str | Path]:
+        settings = {
+            "bind": "127.0.0.1",
+            "port": self.port,
+            "dir": self.data,
+            # Each write is handed to the system, so that kill() loses nothing.
+            "appendonly": "yes",
+            "appendfsync": "no",
+            "save": "",
+            **self.options,
+        }
+        pairs = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
+        return [self.program, *pairs]
+
+    def ping(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+                connection.sendall(b"PING\r\n")
+                # While it loads its data it answers with an error.
+                return connection.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
+
+
+@functools.cache
+def redis() -> Server:
+    """The Redis of this process, running; without one the test ends here."""
+    return _running(RedisServer())
+
+
 @functools.cache
 def static() -> dict[str, Server]:
     """The servers behind the test project's DATABASES, by alias."""
@@ -416,7 +471,10 @@ def static() -> dict[str, Server]:
 
 def require(alias: str) -> Server:
     """The running server behind an alias; without one the test ends here."""
-    server = static()[alias]
+    return _running(static()[alias])
+
+
+def _running(server: Server) -> Server:
     if not server.present:
         absent(server.description())
     server.start()

@@ -255,7 +255,7 @@ class TestCreating:
         domains = tenant.domains.order_by("pk").values_list("host", "is_primary")
         assert list(domains) == [("accra.example", True), ("uni.example", False)]
         assert steps(page)[0] == "Row: tenant accra"
-        assert "Migration: students.0001_initial" in steps(page)
+        assert f"Clone: template of {placement}" in steps(page)
         assert steps(page)[-1] == "Complete: tenant accra"
         assert "Accra is ready." in page
         assert f'href="{TENANTS}{tenant.pk}/change/"' in page
@@ -285,7 +285,7 @@ class TestCreating:
         response = client.post(f"{TENANTS}add/", VALUES)
         assert response["Content-Encoding"] == "identity"
         page, chunks = "", iter(response.streaming_content)
-        while "students.0001_initial" not in page:
+        while "template of schema" not in page:
             page += next(chunks).decode()
         assert not University.objects.filter(status=Status.ACTIVE).exists()
         assert "ready" not in page

@@ -68,6 +68,9 @@ def test_finds_nothing_in_a_sound_set_up() -> None:
         ("E021", {"TENANT_APPS": ["students", "auth", "sessions", "admin"]}),
         ("E022", {"TENANT_APPS": ["auth", "contenttypes", "sessions"], "SHARED_APPS": []}),
         ("E024", {"TENANT_APPS": ["students", "auth", "contenttypes", "sessions"]}),
+        ("E025", {"READY": -1}),
+        ("E025", {"READY": "many"}),
+        ("E025", {"READY": {"attic": 3}}),
         ("W023", {"TENANT_APPS": ["students", "admin"], "SHARED_APPS": []}),
     ],
 )

@@ -7,13 +7,16 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from django.test import override_settings
 
 import domicile
 from domicile.exceptions import TenantBusy, UnknownTenant
+from domicile.fleet.site import Site
+from domicile.placement import TEMPLATE_NAME, Placement
 from domicile.registry import registry
 from tests.creating import Creator
 from tests.processes import eventually
-from tests.tenants import DATABASES
+from tests.tenants import DATABASES, domicile_settings
 from tests.testproject.students.models import Student
 from tests.testproject.universities.models import Hostname, University
 
@@ -28,6 +31,12 @@ def creator(django_db_setup: None) -> Iterator[Creator]:
         yield creator
 
 
+@pytest.fixture(scope="module")
+def migrating_creator(django_db_setup: None) -> Iterator[Creator]:
+    with Creator(TESTPROJECT_MIGRATES="1") as creator:
+        yield creator
+
+
 def kinds_of_steps(placement: str) -> list[str]:
     """The kind of each step of an undisturbed run, which is then dropped."""
     steps: list[str] = []
@@ -36,6 +45,10 @@ def kinds_of_steps(placement: str) -> list[str]:
     )
     domicile.drop_tenant("steps")
     return steps
+
+
+def template_of(placement: str) -> Site:
+    return Site.of(Placement(placement, TEMPLATE_NAME))
 
 
 def check_nobody_sees(slug: str) -> None:
@@ -64,11 +77,8 @@ def check_can_be_created(slug: str, placement: str) -> None:
     assert not Hostname.objects.exists()
 
 
-def test_killed_at_each_step(creator: Creator, placement: str) -> None:
-    kinds = kinds_of_steps(placement)
-    assert kinds[:3] == ["row", "home", "migration"]
-    assert kinds[-1] == "complete"
-    for number in (1, 2, 3, len(kinds) - 1):
+def check_each_kill(creator: Creator, placement: str, kinds: list[str]) -> None:
+    for number in range(1, len(kinds)):
         pid = creator.start("acme", placement, stop_at=number)
         assert creator.outcome()["stopped"] == kinds[number - 1]
         check_nobody_sees("acme")
@@ -79,8 +89,38 @@ def test_killed_at_each_step(creator: Creator, placement: str) -> None:
         check_can_be_created("acme", placement)
 
 
+def test_killed_at_each_step(creator: Creator, placement: str) -> None:
+    kinds_of_steps(placement)  # The template is there from now on.
+    kinds = kinds_of_steps(placement)
+    assert kinds == ["row", "home", "clone", "complete"]
+    check_each_kill(creator, placement, kinds)
+
+
+def test_killed_at_each_step_of_migrating(migrating_creator: Creator, placement: str) -> None:
+    with override_settings(DOMICILE=domicile_settings(CLONE=False)):
+        kinds = kinds_of_steps(placement)
+        assert kinds[:3] == ["row", "home", "migration"]
+        check_each_kill(migrating_creator, placement, [*kinds[:3], kinds[-1]])
+
+
+def test_killed_while_the_template_is_made(creator: Creator, placement: str) -> None:
+    template_of(placement).drop()
+    kinds = kinds_of_steps(placement)
+    assert kinds[:3] == ["row", "template", "template"]
+    template_of(placement).drop()
+    pid = creator.start("acme", placement, stop_at=2)
+    assert creator.outcome()["stopped"] == "template"
+    # Nobody waits for it: there are migrations.
+    assert set(kinds_of_steps(placement)) == {"row", "home", "migration", "complete"}
+    creator.end(pid)
+    check_nobody_sees("acme")
+    eventually(lambda: "clone" in kinds_of_steps(placement))
+    check_can_be_created("acme", placement)
+
+
 @pytest.mark.parametrize("placement", ["schema", "file"])
 def test_killed_when_it_was_complete(creator: Creator, placement: str) -> None:
+    kinds_of_steps(placement)  # The first may make the template.
     kinds = kinds_of_steps(placement)
     pid = creator.start("acme", placement, stop_at=len(kinds))
     assert creator.outcome()["stopped"] == "complete"

@@ -18,6 +18,15 @@ CONSTRUCTORS = {
 }
 
 
+@pytest.fixture
+def redis():
+    server = servers.RedisServer()
+    if not server.present:
+        servers.absent(server.description())
+    yield server
+    server.discard()
+
+
 @pytest.fixture(params=list(CONSTRUCTORS))
 def server(request, monkeypatch):
     monkeypatch.delenv(f"DOMICILE_TEST_{request.param.upper()}", raising=False)
@@ -40,6 +49,20 @@ def test_data_survives_a_crash_and_a_restart_until_discarded(server):
     server.discard()
     assert not server.home.exists()
     assert not server.ping()
+
+
+def test_redis_keeps_its_data_too(redis, monkeypatch):
+    monkeypatch.delenv("DOMICILE_TEST_REDIS", raising=False)
+    client = pytest.importorskip("redis").Redis.from_url(redis.url("0"))
+    redis.start()
+    with client:
+        client.set("kept", 7)
+        redis.kill()
+        redis.start()
+        assert client.get("kept") == b"7"
+    redis.discard()
+    assert not redis.home.exists()
+    assert not redis.ping()
 
 
 def test_servers_die_with_their_process(tmp_path):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from domicile.models import Status
@@ -132,10 +133,29 @@ def test_nothing_is_created_on_a_server_that_is_down(
     assert project.visit("accra") == [200]
 
 
-@pytest.mark.parametrize("step", ["row", "home", "migration"])
-def test_the_server_goes_while_a_tenant_is_created(
+@pytest.mark.parametrize("step", ["row", "home"])
+def test_the_server_goes_while_a_tenant_is_migrated(
+    server: servers.PostgresServer, step: str
+) -> None:
+    server.start()
+    variables = {"TESTPROJECT_POSTGRES15": server.url("postgres"), "TESTPROJECT_MIGRATES": "1"}
+    with Project(SCRIPT, **variables) as project:
+        check_nobody_sees_it(server, project, step)
+        server.start()
+        project.work("visit", slugs=["accra"])
+        assert project.work("drop", tenant="accra") is None
+
+
+@pytest.mark.parametrize("step", ["row", "template"])
+def test_the_server_goes_before_a_tenant_is_cloned(
     server: servers.PostgresServer, project: Project, step: str
 ) -> None:
+    with psycopg.connect(server.url("postgres")) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS _template CASCADE")
+    check_nobody_sees_it(server, project, step)
+
+
+def check_nobody_sees_it(server: servers.PostgresServer, project: Project, step: str) -> None:
     project.ask(what="create", slug="accra", placement="schema15", stop_at=step)
     assert project.hear() == {"reached": step}
     server.kill()

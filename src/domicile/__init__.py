@@ -26,6 +26,10 @@ if TYPE_CHECKING:
         resume_tenant,
         suspend_tenant,
     )
+    from domicile.fleet.moves.archive import export_tenant, import_tenant
+    from domicile.fleet.moves.copying import copy_tenant
+    from domicile.fleet.moves.move import move_tenant
+    from domicile.fleet.runs.control import migrate_fleet
     from domicile.models import Domain, Tenant
 
 __version__ = "0.1.0"
@@ -42,12 +46,17 @@ __all__ = [
     "aresume_tenant",
     "asuspend_tenant",
     "bind",
+    "copy_tenant",
     "create_tenant",
     "current_tenant",
     "drop_expired",
     "drop_tenant",
+    "export_tenant",
+    "import_tenant",
     "maintain_tenant",
+    "migrate_fleet",
     "migrate_tenant",
+    "move_tenant",
     "no_tenant",
     "rename_tenant",
     "resume_tenant",
@@ -55,7 +64,15 @@ __all__ = [
 ]
 
 #: Names that can only be imported once Django's settings are there, hence when they are asked for.
-_MODULES = {"Domain": "domicile.models", "Tenant": "domicile.models"}
+_MODULES = {
+    "Domain": "domicile.models",
+    "Tenant": "domicile.models",
+    "copy_tenant": "domicile.fleet.moves.copying",
+    "export_tenant": "domicile.fleet.moves.archive",
+    "import_tenant": "domicile.fleet.moves.archive",
+    "migrate_fleet": "domicile.fleet.runs.control",
+    "move_tenant": "domicile.fleet.moves.move",
+}
 _LIFECYCLE = "domicile.fleet.lifecycle"
 
 

@@ -6,7 +6,7 @@ The numbers are stable, and listed in `docs/checks.md`.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from django.apps import apps
@@ -47,6 +47,7 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         _resolvers,
         _middleware,
         _numbers,
+        _ready,
         _accounts,
         _relations,
         _admin,
@@ -227,6 +228,20 @@ def _numbers() -> Findings:
                 f"DOMICILE[{name.upper()!r}] is {value!r}.",
                 "Give a number that is not negative.",
             )
+
+
+def _ready() -> Findings:
+    ready = conf().ready
+    counts = ready if isinstance(ready, Mapping) else dict.fromkeys(conf().placements, ready)
+    for key, count in counts.items():
+        is_count = isinstance(count, int) and not isinstance(count, bool) and count >= 0
+        if key not in conf().placements or not is_count:
+            yield _error(
+                25,
+                f"DOMICILE['READY'] is {ready!r}.",
+                "Give a number of homes, or a dict of such numbers by keys of PLACEMENTS.",
+            )
+            return
 
 
 def _accounts() -> Findings:

@@ -67,6 +67,13 @@ class PlacementTemplate:
         """Return the schema's or database's own name for a placement's `name`."""
         return self.pattern.replace("{slug}", name)
 
+    def name_at(self, located: str) -> str | None:
+        """Return the `name` that is located there; None where no name is."""
+        before, *between, after = self.pattern.split("{slug}")
+        name = located[len(before) :]
+        name = name[: (len(name) - sum(map(len, between)) - len(after)) // (len(between) + 1)]
+        return name if name and self.locate(name) == located else None
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -99,6 +106,10 @@ class Settings:
     #: Seconds, the `Retry-After` of a 503.
     retry_after: int = 120
     initial_data: str | None = None
+    #: New tenants are clones of a template, where that can be.
+    clone: bool = True
+    #: Homes kept ready for new tenants: in each placement so many, or by placement.
+    ready: int | Mapping[str, int] = 0
     base_engines: Mapping[str, str] = field(default_factory=dict)
     #: Keys of `DOMICILE` that mean nothing (a check names them).
     unknown: tuple[str, ...] = ()
@@ -128,6 +139,10 @@ class Settings:
                 f"There is no placement {key!r} in DOMICILE['PLACEMENTS'], only:"
                 f" {', '.join(self.placements) or 'none at all'}."
             ) from None
+
+    def ready_homes(self, key: str) -> int:
+        """Return how many homes are to be ready in a placement."""
+        return self.ready if isinstance(self.ready, int) else self.ready.get(key, 0)
 
     @cached_property
     def both_apps(self) -> frozenset[str]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.management.base import OutputWrapper
@@ -14,12 +13,13 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    SpinnerColumn,
+    ProgressColumn,
+    Task,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 #: How a tenant's status looks in a terminal; the word itself is always there.
 STATUS_STYLES = {
@@ -62,22 +62,41 @@ class Output:
         for name, value in pairs:
             self.console.print(f"[bold]{name:<{width}}[/]  {_styled(value)}", soft_wrap=True)
 
-    @contextmanager
-    def progress(self, total: int, what: str) -> Iterator[Progress]:
-        """Show how far a job is, its rate and the time left; nothing where no one watches."""
+    def json_line(self, value: Any) -> None:
+        """Print a value as one line, now: for programs that read while a job goes on."""
+        self.console.file.write(json.dumps(value, ensure_ascii=False) + "\n")
+        self.console.file.flush()
+
+    def progress(self, total: int, what: str) -> Progress:
+        """Return what shows in a terminal how far a job is, its rate, the time left, failures.
+
+        Its one task has the field `failed`. Nothing is shown where no one watches.
+        """
         progress = Progress(
-            SpinnerColumn(),
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            _Rate(),
+            TimeRemainingColumn(compact=True),
+            _Failures(),
             console=self.console,
             disable=not self.console.is_terminal,
+            expand=True,
         )
-        progress.add_task(what, total=total)
-        with progress:
-            yield progress
+        progress.add_task(what, total=total, failed=0)
+        return progress
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.3g}/s" if speed else "", style="progress.data.speed")
+
+
+class _Failures(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        failed = task.fields["failed"]
+        return Text(f"{failed} failed" if failed else "", style="red")
 
 
 def _styled(cell: str) -> str:

@@ -4,8 +4,11 @@ DomicileError
  ├─ TenantRequired            a tenant model was touched with no tenant active
  ├─ CrossTenantError          a row, queryset or relation of one home used in another (a ValueError)
  ├─ UnknownTenant             no such tenant, or not one that may be seen yet (a LookupError)
+ ├─ UnknownRun                no such run of migrations (a LookupError)
+ ├─ UnknownPlacement          no such kind of home (a LookupError)
  ├─ TenantUnavailable         suspended, under maintenance, or on its way out
  ├─ TenantBusy                another process is working on this tenant
+ │   └─ HomeBusy              somebody holds a lock in its home that a migration needs
  ├─ UntrustedHeader           a tenant header from a peer that is not trusted (a PermissionDenied)
  ├─ InvalidName               a name no engine or host would take (a ValueError)
  │   ├─ InvalidSlug
@@ -15,12 +18,20 @@ DomicileError
  │   └─ DomainTaken
  ├─ HomeExists                a schema, database or file of that name is there already
  ├─ HomeInUse                 the row of a tenant was to be deleted and its home left behind
+ ├─ HomeDiffers               a home was migrated and came out different from the others
  ├─ HomeMissing               the schema, database or file is gone (an OperationalError)
+ │   └─ HomeMoved             the tenant was moved meanwhile: activate it again
+ ├─ CloneDiffers              a new home came out otherwise than the one it was cloned from
+ ├─ RowsDiffer                rows arrived elsewhere other than they left, or not at all
+ ├─ MigrationsUnknown         a home has had migrations that this project does not have
+ ├─ ArchiveRefused            the file is no archive of a tenant, or not one to import here
  ├─ ConnectionLimitReached    every connection allowed to this process is in use
  └─ NotSupported              this engine cannot do it
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from django.core.exceptions import PermissionDenied
 from django.db import OperationalError
@@ -42,12 +53,24 @@ class UnknownTenant(DomicileError, LookupError):
     """No such tenant, or not one that may be seen yet."""
 
 
+class UnknownRun(DomicileError, LookupError):
+    """No such run of migrations, or none that can be gone on with."""
+
+
+class UnknownPlacement(DomicileError, LookupError):
+    """No such kind of home in `DOMICILE["PLACEMENTS"]`."""
+
+
 class TenantUnavailable(DomicileError):
     """The tenant is suspended, under maintenance, or on its way out."""
 
 
 class TenantBusy(DomicileError):
     """Another process is working on this tenant."""
+
+
+class HomeBusy(TenantBusy):
+    """Somebody holds a lock in the tenant's home for longer than may be waited for it."""
 
 
 class UntrustedHeader(DomicileError, PermissionDenied):
@@ -86,8 +109,44 @@ class HomeInUse(DomicileError):
     """The row of a tenant was to be deleted and its home left behind."""
 
 
+class HomeDiffers(DomicileError):
+    """A home was migrated, which cannot be undone there, and came out different from the others.
+
+    `differs` names each difference.
+    """
+
+    def __init__(self, message: str, differs: list[str]) -> None:
+        super().__init__(message)
+        self.differs = tuple(differs)
+
+
 class HomeMissing(DomicileError, OperationalError):
     """The schema, database or file that should be this tenant's home is gone."""
+
+
+class HomeMoved(HomeMissing):
+    """The tenant was moved to another home meanwhile: activate it again."""
+
+
+class CloneDiffers(DomicileError):
+    """A new home came out otherwise than the one it was cloned from; what both look like."""
+
+    def __init__(self, message: str, facts: Mapping[str, str], model: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.facts = facts
+        self.model = model
+
+
+class RowsDiffer(DomicileError):
+    """Rows arrived elsewhere other than they left, or not at all; the message names the table."""
+
+
+class MigrationsUnknown(DomicileError):
+    """A home has had migrations that this project does not have."""
+
+
+class ArchiveRefused(DomicileError):
+    """The file is no archive of a tenant, is damaged, or cannot be imported into this project."""
 
 
 class ConnectionLimitReached(DomicileError, OperationalError):

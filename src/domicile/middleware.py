@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
@@ -10,6 +11,7 @@ from typing import Any
 from asgiref.sync import async_to_sync, iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
 from django.core.exceptions import SynchronousOnlyOperation
+from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import get_resolver, get_script_prefix, set_script_prefix
@@ -18,13 +20,16 @@ from django.utils.functional import SimpleLazyObject, empty
 from django.utils.module_loading import import_string
 
 from domicile.conf import conf
-from domicile.context import Activation, Stepwise, astepwise
-from domicile.exceptions import HomeMissing, UnknownTenant
+from domicile.context import Activation, Stepwise, active_home, astepwise
+from domicile.exceptions import HomeMissing, HomeMoved, UnknownTenant
 from domicile.models import Status
 from domicile.naming import is_public
 from domicile.placement import Home
 from domicile.registry import registry
 from domicile.resolvers import Found, Resolver, host_of
+
+#: The attribute of a request in which a middleware did not find the home.
+_MISSED = "_domicile_missed"
 
 
 class TenantMiddleware:
@@ -32,7 +37,7 @@ class TenantMiddleware:
     those. Sets `request.tenant`: an instance of the tenant model, or None on public hosts.
 
     What a visitor sees where there is no tenant to serve is decided by the methods
-    `unknown_tenant`, `suspended` and `under_maintenance`, for a subclass to override.
+    `unknown_tenant`, `suspended`, `under_maintenance` and `moved`, for a subclass to override.
     """
 
     sync_capable = True
@@ -53,7 +58,7 @@ class TenantMiddleware:
         if not isinstance(visit, Visit):
             return visit
         with visit:
-            return visit.kept_by(self.get_response(request))
+            return visit.kept_by(self.answer(request, self.get_response(request)))
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         try:
@@ -64,7 +69,10 @@ class TenantMiddleware:
         if not isinstance(visit, Visit):
             return visit
         async with visit:
-            return visit.kept_by(await self.get_response(request))
+            response = await self.get_response(request)
+            if hasattr(request, _MISSED):
+                response = await sync_to_async(self.answer)(request, response)
+            return visit.kept_by(response)
 
     def receive(self, request: HttpRequest) -> Visit | HttpResponseBase:
         """Return the visit that a request is, or the response that turns it away."""
@@ -100,16 +108,31 @@ class TenantMiddleware:
             raise UnknownTenant(f"No tenant is at {host!r}.")
         return None
 
-    def process_exception(self, request: HttpRequest, exception: Exception) -> None:
-        """Turn a missing home into 404 where its tenant was dropped by another process, and this
-        one had not seen that yet.
+    def answer(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """Return the response; another where the home was missing not in the view, but in a
+        middleware behind this one, such as that which saves the session.
         """
-        tenant = getattr(request, "tenant", None)
+        missed: Exception | None = getattr(request, _MISSED, None)
+        if missed is None:
+            return response
+        return self.process_exception(request, missed) or response
+
+    def process_exception(
+        self, request: HttpRequest, exception: Exception
+    ) -> HttpResponseBase | None:
+        """Turn a missing home into 404 where its tenant was dropped by another process, into 503
+        where it was moved, and this one had not seen that yet.
+        """
+        tenant, home = getattr(request, "tenant", None), active_home()
         if tenant is None or not isinstance(exception, HomeMissing):
-            return
+            return None
         registry.clear()
-        if registry.by_slug(tenant.slug) is None:
+        entry = registry.by_slug(tenant.slug)
+        if entry is None:
             raise Http404(f"Tenant {tenant.slug!r} was dropped.") from exception
+        if isinstance(exception, HomeMoved) or entry.home != home:
+            return self.moved(request, tenant)
+        return None
 
     def unknown_tenant(self, request: HttpRequest, error: UnknownTenant) -> HttpResponseBase:
         """Answer a request for a tenant that there is not: 404."""
@@ -124,13 +147,27 @@ class TenantMiddleware:
         """Answer a request for a tenant under maintenance: 503 with `Retry-After`."""
         return self._unavailable(f"{tenant} is under maintenance.")
 
-    def _unavailable(self, message: str) -> HttpResponseBase:
+    def moved(self, request: HttpRequest, tenant: Any) -> HttpResponseBase:
+        """Answer a request under which its tenant has moved: 503, and it may come again at once."""
+        return self._unavailable(f"{tenant} has just moved.", retry_after=1)
+
+    def _unavailable(self, message: str, retry_after: int | None = None) -> HttpResponseBase:
         return HttpResponse(
             f"{message} Please come back later.\n",
             status=503,
             content_type="text/plain; charset=utf-8",
-            headers={"Retry-After": str(conf().retry_after)},
+            headers={"Retry-After": str(retry_after or conf().retry_after)},
         )
+
+
+def _note_missing_home(*, request: HttpRequest | None = None, **_: Any) -> None:
+    """Errors of other middlewares reach this one as responses with status 500."""
+    error = sys.exc_info()[1]
+    if request is not None and isinstance(error, HomeMissing):
+        setattr(request, _MISSED, error)
+
+
+got_request_exception.connect(_note_missing_home, dispatch_uid="domicile.middleware")
 
 
 class LazyTenant(SimpleLazyObject):

@@ -221,3 +221,7 @@ class Domain(Announcing):
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.host = usable_domain(self.host)
         super().save(*args, **kwargs)
+
+
+# Django looks for an app's models here.
+from domicile.records import MigrationRun, MigrationRunHome, Move, ReadyHome  # noqa: E402, F401

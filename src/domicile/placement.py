@@ -8,6 +8,8 @@ from django.db import DEFAULT_DB_ALIAS
 
 TENANT_PREFIX = "tenant:"
 SHARED_ALIAS = "shared"
+#: The name of a placement's template, which no slug can be.
+TEMPLATE_NAME = "_template"
 #: The names under which the real default database is reached.
 SHARED_ALIASES = (DEFAULT_DB_ALIAS, SHARED_ALIAS)
 

@@ -60,6 +60,10 @@ def home_alias(obj: Any) -> str | None:
     """
     alias: str | None = obj._state.db
     if alias in SHARED_ALIASES:
+        home = active_home()
+        if alias == DEFAULT_DB_ALIAS and home is not None and residence_of(obj) is Residence.TENANT:
+            # Written there by hand, as `create_permissions()` does, and meant as in `using=`.
+            return home.alias
         return SHARED_ALIAS
     return alias if is_tenant_alias(alias) else None
 

@@ -13,5 +13,7 @@ tenant_created = Signal()
 tenant_suspended = Signal()
 tenant_resumed = Signal()
 tenant_renamed = Signal()
+#: Also sent with `source`, the placement that it has moved from.
+tenant_moved = Signal()
 tenant_dropping = Signal()
 tenant_dropped = Signal()

@@ -284,3 +284,17 @@ def test_shared_rows_are_the_same_everywhere(pair):
     with b.activate():
         assert router.db_for_write(University) == "shared"
         assert University.objects.get(slug=b.slug).founded == 1911
+
+
+def test_what_is_said_to_be_at_default_is_the_active_tenants(pair):
+    """As `create_permissions()` says of the permissions that it is about to write."""
+    a, b = pair
+    student = Student(home=a.slug, name="1")
+    student._state.db = "default"
+    with a.activate():
+        assert router.db_for_write(Student, instance=student) == a.alias
+        Student.objects.bulk_create([student])
+    assert homes(Student.objects.using(a.alias)) == [a.slug]
+    assert student._state.db == a.alias
+    with b.activate(), pytest.raises(CrossTenantError):
+        student.save()

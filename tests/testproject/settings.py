@@ -1,7 +1,8 @@
 """A project on Domicile with every kind of placement.
 
 TESTPROJECT_DEFAULT, TESTPROJECT_POSTGRES15 and TESTPROJECT_MARIADB are the URLs of its databases,
-TESTPROJECT_FILES is the folder of its SQLite files; tests/conftest.py sets them.
+TESTPROJECT_FILES is the folder of its SQLite files; tests/conftest.py sets them. With
+TESTPROJECT_MIGRATES new tenants are made by migrations; TESTPROJECT_READY homes are kept ready.
 """
 
 import os
@@ -76,11 +77,18 @@ DOMICILE = {
     "SHARED_APPS": APPS_OF_BOTH,
     "PLACEMENTS": PLACEMENTS,
     "DEFAULT_PLACEMENT": "schema",
+    # For the processes that tests start.
+    "CLONE": "TESTPROJECT_MIGRATES" not in os.environ,
+    "READY": int(os.environ.get("TESTPROJECT_READY", "0")),
     "SHARED_URLCONF": "tests.testproject.shared_urls",
     "BASE_DOMAINS": ["localhost"],
     "PUBLIC_HOSTS": ["testserver", "127.0.0.1"],
     "RESOLVERS": ["domicile.resolvers.SubdomainResolver", "domicile.resolvers.DomainResolver"],
 }
+
+# A test may give the app other migrations than its own; see tests/growing.py.
+if "TESTPROJECT_MIGRATIONS" in os.environ:
+    MIGRATION_MODULES = {"students": os.environ["TESTPROJECT_MIGRATIONS"]}
 
 ROOT_URLCONF = "tests.testproject.urls"
 MIDDLEWARE = [

@@ -31,6 +31,9 @@ logger = logging.getLogger("domicile.admin")
 MARK = "<!-- steps -->"
 KINDS = {
     "row": _("Row"),
+    "template": _("Template"),
+    "clone": _("Clone"),
+    "claim": _("Claim"),
     "home": _("Home"),
     "migration": _("Migration"),
     "data": _("Initial data"),

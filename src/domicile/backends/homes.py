@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar
 
 from domicile.conf import PlacementTemplate
-from domicile.exceptions import InvalidName
+from domicile.exceptions import CloneDiffers, InvalidName, NotSupported
+from domicile.placement import TENANT_PREFIX, Home, Placement
+
+#: The migrations that a home has applied: pairs of app label and name.
+Applied = frozenset[tuple[str, str]]
 
 
 class HomeStore(ABC):
@@ -16,6 +22,12 @@ class HomeStore(ABC):
     noun = "home"
     #: The longest name in bytes; longer ones would be truncated or refused by the server.
     max_name_bytes = 63
+    #: Can many homes be read in a few statements, through one session?
+    reads_many: ClassVar[bool] = False
+    #: Can `clone()` make a home from another?
+    clones: ClassVar[bool] = False
+    #: Can `rename()` give a home another name?
+    renames: ClassVar[bool] = False
 
     def __init__(self, connection: Any, template: PlacementTemplate) -> None:
         self.connection = connection
@@ -42,3 +54,93 @@ class HomeStore(ABC):
     @abstractmethod
     def drop(self, name: str) -> None:
         """Drop the home and all in it; nothing happens where there is none."""
+
+    def names(self) -> set[str]:
+        """Return the homes that are there and whose names a tenant of this placement could have."""
+        raise NotSupported(f"{self.connection.display_name} does not list its homes.")
+
+    def traces(self) -> set[str]:
+        """Return names of homes that are there, and of homes of which something was left."""
+        return self.names()
+
+    def clone(self, source: str, target: str, *, fingerprint: str = "", version: str = "") -> None:
+        """Make a home with the structure and the rows of another.
+
+        :param fingerprint: that of the source, where it is known.
+        :param version: names the state of a source that nobody writes to, so that what has been
+            read of it can be used again; empty: it may have changed.
+        :raises HomeExists: `target` is there. `CloneDiffers`: it came out otherwise, and was
+            dropped again. `NotSupported`: the source has what cannot be cloned.
+        """
+        raise NotSupported(f"{self.connection.display_name} does not clone a {self.noun}.")
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a home that nobody uses another name; `HomeExists` where there is one of that,
+        `HomeMissing` where there is none to rename.
+        """
+        raise NotSupported(f"{self.connection.display_name} does not rename a {self.noun}.")
+
+    def check_clone(self, source: str, target: str, fingerprint: str) -> None:
+        """Raise `CloneDiffers` unless the clone looks as it has to."""
+        found = self.fingerprints([target])[target]
+        if found != (fingerprint or self.fingerprints([source])[source]):
+            raise CloneDiffers(
+                f"The {self.noun} {target!r}, a clone of {source!r}, is not like it.",
+                self.facts(target),
+                self.facts(source),
+            )
+
+    def facts(self, name: str) -> dict[str, str]:
+        """Return what a home looks like: object → definition."""
+        with self.visit(name) as connection:
+            facts: dict[str, str] = connection.catalog_facts()
+            return facts
+
+    def applied(self, names: Sequence[str]) -> dict[str, Applied]:
+        """Return what each home has applied: nothing where it has no `django_migrations`.
+
+        Homes that are not there are left out.
+        """
+        found = {}
+        for name in names:
+            if self.exists(name):
+                with self.visit(name) as connection:
+                    found[name] = _applied(connection)
+        return found
+
+    def fingerprints(self, names: Sequence[str]) -> dict[str, str]:
+        """Return what tells each home's looks from others'; homes that are not there are left out.
+
+        Two homes of one layout are alike exactly where these are equal.
+        """
+        found = {}
+        for name in names:
+            if self.exists(name):
+                with self.visit(name) as connection:
+                    found[name] = connection.catalog_fingerprint()
+        return found
+
+    @contextmanager
+    def visit(self, name: str) -> Iterator[Any]:
+        """Open a session of its own in a home, and close it in the end."""
+        settings = self.connection.settings_dict
+        options = {key: value for key, value in settings["OPTIONS"].items() if key != "pool"}
+        home = Home(f"{TENANT_PREFIX}{name}", Placement(self.template.key, name))
+        connection = type(self.connection)(
+            {**settings, "NAME": name, "OPTIONS": options}, home.alias
+        )
+        connection.home = home
+        connection.host = self.connection.host
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+def _applied(connection: Any) -> Applied:
+    """Django's recorder would ask for the connection by its alias."""
+    with connection.cursor() as cursor:
+        if "django_migrations" not in connection.introspection.table_names(cursor):
+            return frozenset()
+        cursor.execute("SELECT app, name FROM django_migrations")
+        return frozenset(cursor.fetchall())

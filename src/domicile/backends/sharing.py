@@ -9,16 +9,21 @@ transaction, while each wrapper knows the home that its alias stands for.
 from __future__ import annotations
 
 import threading
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 from weakref import WeakSet
 
 from django.apps import apps
+from django.db import DEFAULT_DB_ALIAS
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
+from domicile.backends.catalog import Catalog, Facts
 from domicile.backends.homes import HomeStore
+from domicile.backends.replay import Replay
+from domicile.backends.transfer import HomeEnd
 from domicile.conf import Layout, PlacementTemplate
 from domicile.context import Frame, bind, innermost
 from domicile.exceptions import NotSupported
@@ -185,6 +190,12 @@ class SharedSession(BaseDatabaseWrapper):
     shared_layouts: ClassVar[frozenset[Layout]] = frozenset()
     #: Who creates, drops and finds homes of a layout.
     home_stores: ClassVar[dict[Layout, type[HomeStore]]] = {}
+    #: Who reads what a home looks like.
+    catalog_class: ClassVar[type[Catalog]] = Catalog
+    #: Who sends a home the statements that were captured in another.
+    replay_class: ClassVar[type[Replay]] = Replay
+    #: Who takes the rows of a home elsewhere, or brings them; None: no one can.
+    end_class: ClassVar[type[HomeEnd] | None] = None
 
     def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
         self.session = Session()
@@ -227,7 +238,12 @@ class SharedSession(BaseDatabaseWrapper):
     @property
     def reaches_shared(self) -> bool:
         """Whether statements of this alias can name tables of the shared home."""
-        return self.owner is not self and "schema" in self.shared_layouts
+        owner = self.owner
+        return (
+            owner is not self
+            and "schema" in self.shared_layouts
+            and owner.alias == DEFAULT_DB_ALIAS
+        )
 
     def store(self, template: PlacementTemplate) -> HomeStore:
         """Return what creates and drops homes as `template` says; `NotSupported` if none can."""
@@ -239,12 +255,33 @@ class SharedSession(BaseDatabaseWrapper):
                 f" which {self.display_name} does not have. Name a placement of another kind."
             ) from None
 
+    def catalog_facts(self) -> Facts:
+        """Return what this alias's home looks like: object → definition.
+
+        It is read in the current transaction, which sees its own changes. `HomeMissing` where the
+        home is not there.
+        """
+        return self.catalog_class(self).facts()
+
+    def catalog_fingerprint(self, relations: Collection[str] | None = None) -> str:
+        """Return a digest of the facts: 32 hexadecimal digits, equal exactly where they are.
+
+        :param relations: as `Catalog.fingerprint()` takes it.
+        """
+        return self.catalog_class(self).fingerprint(relations)
+
     def named_lock(self, key: str) -> AbstractContextManager[bool]:
         """Hold the lock `key` of this session's database; the value tells whether it was free.
 
         The server, or the system, releases it when the holder dies.
         """
         raise NotSupported(f"{self.display_name} has no locks by name.")
+
+    @contextmanager
+    def named_locks(self, keys: Iterable[str]) -> Iterator[set[str]]:
+        """Hold those of the locks `keys` that are free; the value tells which."""
+        with ExitStack() as held:
+            yield {key for key in keys if held.enter_context(self.named_lock(key))}
 
     def connect(self) -> None:
         if self.owner is not self:

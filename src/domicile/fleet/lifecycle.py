@@ -13,20 +13,17 @@ import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import IntegrityError, connections, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from domicile import signals
-from domicile.backends.homes import HomeStore
 from domicile.conf import conf
-from domicile.connections import HomeConnectionHandler
 from domicile.context import no_tenant
 from domicile.exceptions import (
     DomainTaken,
@@ -38,6 +35,9 @@ from domicile.exceptions import (
     UnknownTenant,
 )
 from domicile.fleet.migrations import Progress, Step, migrate_home, silent
+from domicile.fleet.site import Site, handler
+from domicile.fleet.stock.ready import claimed
+from domicile.fleet.stock.template import cloned
 from domicile.models import Status
 from domicile.naming import usable_domain, validate_slug
 from domicile.placement import SHARED_ALIAS, Placement
@@ -60,31 +60,6 @@ def _in_shared_home(func: Callable[..., Any]) -> Callable[..., Any]:
 # Finding what to work on ---------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
-    """Where a home stands: who makes and drops it, and under which name."""
-
-    store: HomeStore
-    name: str
-
-    @classmethod
-    def of(cls, placement: Placement) -> Site:
-        template = conf().placement(placement.template)
-        store = handler().host(template).store(template)
-        return cls(store, template.locate(placement.name))
-
-    def exists(self) -> bool:
-        return self.store.exists(self.name)
-
-    def drop(self) -> None:
-        self.store.drop(self.name)
-
-
-def handler() -> HomeConnectionHandler:
-    """Return `django.db.connections` as what `domicile.connections.install()` made of it."""
-    return connections  # type: ignore[return-value]
-
-
 def find_tenant(tenant: Any) -> Any:
     """Return a fresh instance of a tenant, in whatever state, by slug or by instance."""
     slug = getattr(tenant, "slug", tenant)
@@ -97,13 +72,23 @@ def find_tenant(tenant: Any) -> Any:
 @contextmanager
 def sole_work_on(slug: str) -> Iterator[None]:
     """Keep every other process from working on a tenant; `TenantBusy` where one does already."""
-    with handler()[SHARED_ALIAS].named_lock(f"domicile:tenant:{slug}") as free:
-        if not free:
+    with sole_work_on_each([slug]) as mine:
+        if not mine:
             raise TenantBusy(
                 f"Another process is creating, migrating or dropping {slug!r}. Try again when it is"
                 " done."
             )
         yield
+
+
+@contextmanager
+def sole_work_on_each(slugs: Iterable[str]) -> Iterator[set[str]]:
+    """Keep every other process from working on those tenants that none works on; the value tells
+    which these are.
+    """
+    keys = {f"domicile:tenant:{slug}": slug for slug in slugs}
+    with handler()[SHARED_ALIAS].named_locks(keys) as held:
+        yield {keys[key] for key in held}
 
 
 # Creating --------------------------------------------------------------------------------------
@@ -119,7 +104,10 @@ def create_tenant(
     progress: Progress = silent,
     **fields: Any,
 ) -> Any:
-    """Create a tenant: its row, its home, all migrations, its initial data.
+    """Create a tenant: its row, its home with all migrations, its initial data.
+
+    The home is one that was kept ready, or a clone of the placement's template, or else made by
+    migrations (`domicile.fleet.stock.ready`, `domicile.fleet.stock.template`).
 
     :param slug: its name in addresses, schemas and files.
     :param name: its name for people; the slug if empty.
@@ -154,7 +142,7 @@ def create_tenant(
         tenant.placement, tenant.status = address, Status.CREATING
         _reserve(tenant, hosts)
         try:
-            _make_home(tenant, site, progress)
+            site = _make_home(tenant, site, progress)
             with _savepoint():
                 _furnish(tenant, progress)
         except BaseException:
@@ -200,20 +188,37 @@ def _add_domain(tenant: Any, host: str, *, is_primary: bool) -> None:
         raise DomainTaken(f"The domain {host!r} belongs to another tenant.") from error
 
 
-def _make_home(tenant: Any, site: Site, progress: Progress) -> None:
+def _make_home(tenant: Any, site: Site, progress: Progress) -> Site:
+    """Make the home, with all migrations; return where it is."""
     progress(Step("row", f"tenant {tenant.slug}"))
     try:
         with _savepoint():
-            site.store.create(site.name)
+            made, how = _made_home(tenant, site, progress)
     except (HomeExists, NotSupported):
         # None was made. One that somebody else made a moment ago is not ours to drop.
         _delete_row(tenant)
         raise
-    progress(Step("home", f"{site.store.noun} {site.name}"))
+    progress(Step("home", f"{made.store.noun} {made.name}"))
+    if how:
+        progress(how)
+    else:
+        with _savepoint():
+            migrate_home(tenant, progress)
+    return made
+
+
+def _made_home(tenant: Any, site: Site, progress: Progress) -> tuple[Site, Step | None]:
+    """Return where the home is, and what brought the migrations with it."""
+    ready = claimed(tenant, site)
+    if ready is not None:
+        return ready, Step("claim", f"ready {site.store.noun}")
+    if cloned(site, progress):
+        return site, Step("clone", f"template of {site.placement.template}")
+    site.store.create(site.name)
+    return site, None
 
 
 def _furnish(tenant: Any, progress: Progress) -> None:
-    migrate_home(tenant, progress)
     with tenant.activate():
         signals.tenant_migrated.send(type(tenant), tenant=tenant)
         hook = conf().initial_data
@@ -355,7 +360,11 @@ def drop_expired() -> list[str]:
     """Drop the tenants whose grace is over, and finish drops that were cut off; return the slugs.
 
     One that cannot be dropped now, such as one whose server is down, is left for the next time.
+    The homes from which tenants have moved are dropped too where theirs is over.
     """
+    from domicile.fleet.moves.move import drop_old_homes
+
+    drop_old_homes()
     expired = tenant_model()._base_manager.filter(
         Q(drop_after=None) | Q(drop_after__lte=timezone.now()), status=Status.DROPPING
     )
@@ -392,8 +401,13 @@ def _mark_dropping(tenant: Any, after: datetime | None) -> None:
 
 
 def _drop(tenant: Any) -> None:
+    from domicile.fleet.moves.move import drop_moves
+
     _mark_dropping(tenant, None)
     pk = tenant.pk
+    drop_moves(tenant.slug)
+    # To drop what is left of a move may be to finish it.
+    tenant.placement = find_tenant(tenant).placement
     _remove(tenant, Site.of(tenant.placement))
     tenant.pk = pk
 

@@ -1,4 +1,4 @@
-"""Django's own `migrate`, run in one home, with its progress told."""
+"""The migrations of one tenant's home, with progress told."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from django.core.management import call_command, get_commands, load_command_class
+from domicile.fleet.replay.migrator import HomeMigrator
+from domicile.fleet.replay.plan import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,33 +31,8 @@ def silent(step: Step) -> None:
 def migrate_home(
     tenant: Any, progress: Progress = silent, app_label: str = "", migration: str = ""
 ) -> None:
-    """Migrate the home of a tenant by the project's `migrate` command."""
-    command = _migrate_command(progress)
-    target = {"app_label": app_label} if app_label else {}
-    if migration:
-        target["migration_name"] = migration
+    """Migrate the home of a tenant: all apps or one, to the newest or the named migration."""
     with tenant.activate():
-        call_command(
-            command,
-            database=tenant.alias,
-            interactive=False,
-            verbosity=0,
-            run_syncdb=not app_label,
-            skip_checks=True,
-            **target,
-        )
-
-
-def _migrate_command(progress: Progress) -> Any:
-    """Return the project's `migrate`, which may be another than Django's, with progress told."""
-    app = get_commands()["migrate"]
-    command: Any = load_command_class(app, "migrate") if isinstance(app, str) else app
-    own = command.migration_progress_callback
-
-    def callback(action: str, migration: Any = None, fake: bool = False) -> None:
-        own(action, migration, fake)
-        if action in ("apply_success", "unapply_success"):
-            progress(Step("migration", str(migration)))
-
-    command.migration_progress_callback = callback
-    return command
+        outcome = HomeMigrator.to(Target(app_label, migration)).migrate(tenant.home)
+    for name in outcome.migrations:
+        progress(Step("migration", name))

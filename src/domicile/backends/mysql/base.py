@@ -11,11 +11,15 @@ from MySQLdb.constants import CLIENT
 
 from domicile.backends.base_engine import base_engine
 from domicile.backends.homes import HomeStore
+from domicile.backends.mysql.catalog import MySQLCatalog
 from domicile.backends.mysql.homes import DatabaseStore, named_lock
+from domicile.backends.mysql.replay import MySQLReplay
+from domicile.backends.mysql.transfer import MySQLEnd
 from domicile.backends.schema import homed_schema_editor
 from domicile.backends.sharing import SharedSession
+from domicile.backends.transfer import MOVED_AWAY
 from domicile.conf import Layout, conf
-from domicile.exceptions import HomeMissing
+from domicile.exceptions import HomeMissing, HomeMoved
 
 base = base_engine("mysql")
 
@@ -92,6 +96,9 @@ class SwitchingCursor(base.CursorWrapper):  # type: ignore[name-defined]
 class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name-defined]
     shared_layouts = frozenset({"database"})
     home_stores: ClassVar[dict[Layout, type[HomeStore]]] = {"database": DatabaseStore}
+    catalog_class = MySQLCatalog
+    replay_class = MySQLReplay
+    end_class = MySQLEnd
     named_lock = named_lock
     SchemaEditorClass = homed_schema_editor(base.DatabaseWrapper.SchemaEditorClass)
 
@@ -138,11 +145,17 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
 
     def raise_if_missing(self, error: Exception) -> None:
         """Raise `HomeMissing` where that is what the server said."""
-        if self.home is not None and error.args[0] in (_UNKNOWN_DATABASE, _NO_DATABASE):
-            raise HomeMissing(
-                f"The database {self.database!r} of {self.alias!r} is gone: it was dropped behind"
-                f" Domicile. Restore it, or remove the tenant with `tenants drop {self.home.slug}`."
+        if self.home is None or error.args[0] not in (_UNKNOWN_DATABASE, _NO_DATABASE):
+            return
+        if str(error.args[-1]).endswith(MOVED_AWAY):
+            raise HomeMoved(
+                f"{self.alias!r} was moved to another home while this was at work. Activate it"
+                " again."
             ) from error
+        raise HomeMissing(
+            f"The database {self.database!r} of {self.alias!r} is gone: it was dropped behind"
+            f" Domicile. Restore it, or remove the tenant with `tenants drop {self.home.slug}`."
+        ) from error
 
     def connect(self) -> None:
         super().connect()

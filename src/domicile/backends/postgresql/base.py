@@ -11,16 +11,27 @@ from psycopg import OperationalError, errors
 
 from domicile.backends.base_engine import base_engine
 from domicile.backends.homes import HomeStore
+from domicile.backends.postgresql.catalog import PostgresCatalog
 from domicile.backends.postgresql.client import homed_client
 from domicile.backends.postgresql.cursors import SwitchingCursor, switching_class
-from domicile.backends.postgresql.homes import DatabaseStore, SchemaStore, named_lock, tenant_role
+from domicile.backends.postgresql.homes import (
+    DatabaseStore,
+    SchemaStore,
+    named_lock,
+    named_locks,
+    tenant_role,
+)
 from domicile.backends.postgresql.introspection import homed_introspection
+from domicile.backends.postgresql.operations import homed_operations
+from domicile.backends.postgresql.replay import PostgresReplay
 from domicile.backends.postgresql.switch import Switch, Way
+from domicile.backends.postgresql.transfer import PostgresEnd
 from domicile.backends.schema import homed_schema_editor
 from domicile.backends.sharing import SharedSession
+from domicile.backends.transfer import MOVED_AWAY
 from domicile.conf import Layout, conf
 from domicile.context import innermost
-from domicile.exceptions import HomeMissing
+from domicile.exceptions import HomeMissing, HomeMoved
 from domicile.placement import Placement
 
 base = base_engine("postgresql")
@@ -76,8 +87,13 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
         "database": DatabaseStore,
     }
     client_class = homed_client(base.DatabaseWrapper.client_class)
+    ops_class = homed_operations(base.DatabaseWrapper.ops_class)
     introspection_class = homed_introspection(base.DatabaseWrapper.introspection_class)
+    catalog_class = PostgresCatalog
+    replay_class = PostgresReplay
+    end_class = PostgresEnd
     named_lock = named_lock
+    named_locks = named_locks
     SchemaEditorClass = homed_schema_editor(base.DatabaseWrapper.SchemaEditorClass)
 
     @property
@@ -179,6 +195,11 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
         """Raise `HomeMissing` where that is what the server said."""
         if self.home is None or not isinstance(error, errors.InvalidSchemaName):
             return
+        if str(error.diag.message_primary).endswith(MOVED_AWAY):
+            raise HomeMoved(
+                f"{self.alias!r} was moved to another home while this was at work. Activate it"
+                " again."
+            ) from error
         if self.schema and self.schema in str(error.diag.message_primary):
             raise HomeMissing(
                 f"The schema {self.schema!r} of {self.alias!r} is not in the database"

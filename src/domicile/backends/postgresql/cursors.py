@@ -84,7 +84,7 @@ class SwitchingCursor(DriverCursor):
         switch = self._switch_for(query, joins=joins)
         if switch is None:
             super().execute(query, params, **kwargs)
-        elif not joins and not self._joins_transaction():
+        elif self._is_many(query, params) or not (joins or self._joins_transaction()):
             switch.send(self.connection)
             super().execute(query, params, **kwargs)
         elif self.binds_here and self._conn._pipeline is None:
@@ -216,6 +216,10 @@ class SwitchingCursor(DriverCursor):
             not self.connection.autocommit
             or self._pgconn.transaction_status != TransactionStatus.IDLE
         )
+
+    def _is_many(self, query: Any, params: Any) -> bool:
+        """Whether it may be several statements, which the server takes in no pipeline."""
+        return not self.binds_here and not params and ";" in _text(query)
 
 
 class SwitchingServerCursor(SwitchingCursor):

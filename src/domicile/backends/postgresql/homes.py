@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import ProgrammingError
+from django.db import ProgrammingError, connections, transaction
 from psycopg import errors, sql
 
-from domicile.backends.homes import HomeStore
+from domicile.backends.catalog import Facts
+from domicile.backends.homes import Applied, HomeStore
+from domicile.backends.postgresql.applied import SchemasApplied
+from domicile.backends.postgresql.catalog import facts_of, fingerprints_of
+from domicile.backends.postgresql.clone import Script, ScriptReader
 from domicile.conf import conf
-from domicile.exceptions import HomeExists, NotSupported
+from domicile.exceptions import HomeExists, HomeMissing, NotSupported
 
 _MAX_NAME_BYTES = 63
+#: Scripts of sources that nobody writes to, by server, database, source and version.
+_scripts: dict[tuple[str, ...], Script] = {}
+_SCRIPTS = 32
 
 
 def tenant_role(database: str, schema: str) -> str:
@@ -52,6 +59,9 @@ class PostgresStore(HomeStore):
 
 class SchemaStore(PostgresStore):
     noun = "schema"
+    reads_many = True
+    clones = True
+    renames = True
 
     def exists(self, name: str) -> bool:
         return self._finds("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = %s", name)
@@ -75,6 +85,88 @@ class SchemaStore(PostgresStore):
         role = tenant_role(self._database, name)
         if self._has_role(role):
             self._run("DROP OWNED BY {role}; DROP ROLE {role}", role=role)
+
+    def names(self) -> set[str]:
+        """Schemas of the server, of extensions and of the shared home are not a tenant's."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT nspname FROM pg_catalog.pg_namespace"
+                " WHERE NOT starts_with(nspname, 'pg_') AND nspname <> ALL (%s)",
+                [["information_schema", *self.template.extra_schemas]],
+            )
+            names = {name for (name,) in cursor.fetchall()}
+        return {name for name in names if self.template.name_at(name)}
+
+    def traces(self) -> set[str]:
+        """Roles outlive a schema that was dropped by hand."""
+        prefix = tenant_role(self._database, "")
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT substr(rolname, %s) FROM pg_catalog.pg_roles"
+                " WHERE starts_with(rolname, %s) AND rolname <> %s AND NOT rolcanlogin",
+                [len(prefix) + 1, prefix, tenants_role(self._database)],
+            )
+            left = {name for (name,) in cursor.fetchall()}
+        return self.names() | {name for name in left if self.template.name_at(name)}
+
+    def clone(self, source: str, target: str, *, fingerprint: str = "", version: str = "") -> None:
+        with transaction.atomic(using=self.connection.alias):
+            script = self._script(source, version)
+            self.create(target)
+            role = tenant_role(self._database, target) if conf().roles else None
+            with self.connection.cursor() as cursor:
+                cursor.execute(script.text(target, role, role or self._user(cursor)))
+            self.check_clone(source, target, fingerprint)
+
+    def _script(self, source: str, version: str) -> Script:
+        settings = self.connection.settings_dict
+        key = (settings["HOST"], str(settings["PORT"]), settings["NAME"], source, version)
+        script = _scripts.get(key) if version else None
+        if script is None:
+            script = self._read_script(source)
+            _scripts[key] = script
+            if len(_scripts) > _SCRIPTS:
+                del _scripts[next(iter(_scripts))]
+        return script
+
+    def _read_script(self, source: str) -> Script:
+        """A cursor of the driver's own is not sent home before each statement."""
+        connection = self.connection
+        connection.ensure_connection()
+        try:
+            with connection.wrap_database_errors, connection.connection.cursor() as cursor:
+                return ScriptReader(cursor, source).read()
+        finally:
+            connection.session.forget()
+
+    def _user(self, cursor: Any) -> str:
+        return str(cursor.connection.info.user)
+
+    def rename(self, old: str, new: str) -> None:
+        with transaction.atomic(using=self.connection.alias):
+            try:
+                self._run("ALTER SCHEMA {old} RENAME TO {new}", old=old, new=new)
+            except ProgrammingError as error:
+                if isinstance(error.__cause__, errors.DuplicateSchema):
+                    raise HomeExists(f"There is a schema {new!r} already.") from error
+                if isinstance(error.__cause__, errors.InvalidSchemaName):
+                    raise HomeMissing(f"There is no schema {old!r} to rename.") from error
+                raise
+            if conf().roles:
+                self._run(
+                    "ALTER ROLE {old} RENAME TO {new}",
+                    old=tenant_role(self._database, old),
+                    new=tenant_role(self._database, new),
+                )
+
+    def applied(self, names: Sequence[str]) -> dict[str, Applied]:
+        return SchemasApplied(self.connection).read(names)
+
+    def fingerprints(self, names: Sequence[str]) -> dict[str, str]:
+        return fingerprints_of(self.connection, names)
+
+    def facts(self, name: str) -> Facts:
+        return facts_of(self.connection, name)
 
     @property
     def _database(self) -> str:
@@ -116,18 +208,41 @@ class SchemaStore(PostgresStore):
 
 class DatabaseStore(PostgresStore):
     noun = "database"
+    clones = True
+    renames = True
 
     def exists(self, name: str) -> bool:
         return self._finds("SELECT 1 FROM pg_catalog.pg_database WHERE datname = %s", name)
 
     def create(self, name: str) -> None:
         self._refuse_transaction("created")
-        try:
+        with _taken(name):
             self._run("CREATE DATABASE {database}", database=name)
-        except ProgrammingError as error:
-            if isinstance(error.__cause__, errors.DuplicateDatabase):
-                raise HomeExists(f"There is a database {name!r} already.") from error
+
+    def names(self) -> set[str]:
+        static = {settings["NAME"] for settings in connections.settings.values()}
+        with self.connection.cursor() as cursor:
+            cursor.execute("SELECT datname FROM pg_catalog.pg_database WHERE NOT datistemplate")
+            names = {name for (name,) in cursor.fetchall()}
+        return {name for name in names - static if self.template.name_at(name)}
+
+    def clone(self, source: str, target: str, *, fingerprint: str = "", version: str = "") -> None:
+        """The server copies files; nobody may be connected to the source meanwhile."""
+        self._refuse_transaction("cloned")
+        with _taken(target):
+            self._run("CREATE DATABASE {target} TEMPLATE {source}", target=target, source=source)
+        try:
+            self.check_clone(source, target, fingerprint)
+        except BaseException:
+            self.drop(target)
             raise
+
+    def rename(self, old: str, new: str) -> None:
+        self._refuse_transaction("renamed")
+        if not self.exists(old):
+            raise HomeMissing(f"There is no database {old!r} to rename.")
+        with _taken(new):
+            self._run("ALTER DATABASE {old} RENAME TO {new}", old=old, new=new)
 
     def drop(self, name: str) -> None:
         self._refuse_transaction("dropped")
@@ -142,19 +257,47 @@ class DatabaseStore(PostgresStore):
 
 
 @contextmanager
+def _taken(name: str) -> Iterator[None]:
+    """Say so where there is a database of that name."""
+    try:
+        yield
+    except ProgrammingError as error:
+        if isinstance(error.__cause__, errors.DuplicateDatabase):
+            raise HomeExists(f"There is a database {name!r} already.") from error
+        raise
+
+
+@contextmanager
 def named_lock(connection: Any, key: str) -> Iterator[bool]:
-    """Hold an advisory lock of this session, or of its transaction to the end of that
+    """Hold an advisory lock of this session, or of its transaction to the end of that."""
+    with named_locks(connection, [key]) as held:
+        yield bool(held)
+
+
+@contextmanager
+def named_locks(connection: Any, keys: Iterable[str]) -> Iterator[set[str]]:
+    """Hold those that are free, by one statement
     (https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS).
     """
-    number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], signed=True)
+    numbers = {_number(key): key for key in keys}
     # A transaction that failed could not unlock; one that holds the lock itself need not.
     scope = "_xact" if connection.in_atomic_block else ""
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT pg_try_advisory{scope}_lock(%s)", [number])
-        (free,) = cursor.fetchone()
+        cursor.execute(
+            "SELECT number FROM unnest(%s::bigint[]) AS number"
+            f" WHERE pg_try_advisory{scope}_lock(number)",
+            [list(numbers)],
+        )
+        held = [number for (number,) in cursor.fetchall()]
     try:
-        yield free
+        yield {numbers[number] for number in held}
     finally:
-        if free and not scope and connection.connection is not None and connection.is_usable():
+        if held and not scope and connection.connection is not None and connection.is_usable():
             with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [number])
+                cursor.execute(
+                    "SELECT pg_advisory_unlock(number) FROM unnest(%s::bigint[]) AS number", [held]
+                )
+
+
+def _number(key: str) -> int:
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], signed=True)

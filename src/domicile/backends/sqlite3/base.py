@@ -4,18 +4,39 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
+
+from django.db.utils import DatabaseErrorWrapper
 
 from domicile.backends.base_engine import base_engine
 from domicile.backends.homes import HomeStore
 from domicile.backends.schema import homed_schema_editor
 from domicile.backends.sharing import SharedSession
+from domicile.backends.sqlite3.catalog import SQLiteCatalog
 from domicile.backends.sqlite3.homes import FileStore, named_lock
+from domicile.backends.sqlite3.replay import SQLiteReplay
+from domicile.backends.sqlite3.transfer import SQLiteEnd
+from domicile.backends.transfer import MOVED_AWAY
 from domicile.conf import Layout
-from domicile.exceptions import HomeMissing
+from domicile.exceptions import HomeMissing, HomeMoved
 
 base = base_engine("sqlite3")
+
+
+class NoticingMoves(DatabaseErrorWrapper):
+    """Raises `HomeMoved` for what the triggers of a retired file say."""
+
+    wrapper: Any
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        if isinstance(error, sqlite3.IntegrityError) and str(error).endswith(MOVED_AWAY):
+            raise HomeMoved(
+                f"{self.wrapper.alias!r} was moved to another home while this was at work. Activate"
+                " it again."
+            ) from error
+        super().__exit__(kind, error, traceback)
 
 
 class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name-defined]
@@ -23,6 +44,9 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
     opened: os.stat_result
     name_of_none = ":memory:"
     home_stores: ClassVar[dict[Layout, type[HomeStore]]] = {"database": FileStore}
+    catalog_class = SQLiteCatalog
+    replay_class = SQLiteReplay
+    end_class = SQLiteEnd
     named_lock = named_lock
     SchemaEditorClass = homed_schema_editor(base.DatabaseWrapper.SchemaEditorClass)
 
@@ -33,6 +57,10 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
             # says so (https://www.sqlite.org/uri.html), and `as_uri()` quotes what a URI must.
             params |= {"database": Path(params["database"]).as_uri() + "?mode=rw", "uri": True}
         return params
+
+    @cached_property
+    def wrap_database_errors(self) -> Any:
+        return NoticingMoves(self)
 
     def _cursor(self, name: str | None = None) -> Any:
         if self.home is not None and self.connection is not None and not self._is_at_path():

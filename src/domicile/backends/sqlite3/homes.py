@@ -5,18 +5,25 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any
 
 from domicile.backends.homes import HomeStore
-from domicile.exceptions import HomeExists
+from domicile.exceptions import HomeExists, HomeMissing
+
+#: What SQLite writes beside a file.
+_BESIDE = ("-wal", "-shm", "-journal")
 
 
 class FileStore(HomeStore):
     noun = "file"
+    clones = True
+    renames = True
     #: Of the last part of the path, on every common file system, less what SQLite appends.
     max_name_bytes = 255 - len("-journal")
 
@@ -35,8 +42,50 @@ class FileStore(HomeStore):
             raise HomeExists(f"There is a file {path} already.") from None
 
     def drop(self, name: str) -> None:
-        for suffix in ("", "-wal", "-shm", "-journal"):
+        for suffix in ("", *_BESIDE):
             Path(f"{name}{suffix}").unlink(missing_ok=True)
+
+    def names(self) -> set[str]:
+        return {name for name in self._found("") if self.template.name_at(name)}
+
+    def traces(self) -> set[str]:
+        """What SQLite wrote beside a file outlives one that was removed by hand."""
+        beside = {name.removesuffix(suffix) for suffix in _BESIDE for name in self._found(suffix)}
+        return self.names() | {name for name in beside if self.template.name_at(name)}
+
+    def _found(self, suffix: str) -> list[str]:
+        before, _, after = self.template.pattern.partition("{slug}")
+        folder, start = os.path.split(before)
+        pattern = (
+            f"{escape(start)}*{escape(after.replace('{slug}', '*')).replace('[*]', '*')}{suffix}"
+        )
+        return [str(path) for path in Path(folder).glob(pattern) if path.is_file()]
+
+    def clone(self, source: str, target: str, *, fingerprint: str = "", version: str = "") -> None:
+        """SQLite copies what was committed, also while others read and write the source."""
+        self.create(target)
+        try:
+            with (
+                closing(sqlite3.connect(f"{Path(source).as_uri()}?mode=ro", uri=True)) as there,
+                closing(sqlite3.connect(f"{Path(target).as_uri()}?mode=rw", uri=True)) as here,
+            ):
+                there.backup(here)
+            self.check_clone(source, target, fingerprint)
+        except BaseException:
+            self.drop(target)
+            raise
+
+    def rename(self, old: str, new: str) -> None:
+        """A link is made only where nothing is yet, and what is beside the file is merged first."""
+        if not self.exists(old):
+            raise HomeMissing(f"There is no file {old} to rename.")
+        with closing(sqlite3.connect(f"{Path(old).as_uri()}?mode=rw", uri=True)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        try:
+            os.link(old, new)
+        except FileExistsError:
+            raise HomeExists(f"There is a file {new} already.") from None
+        self.drop(old)
 
 
 @contextmanager

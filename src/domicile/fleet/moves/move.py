@@ -1,0 +1,338 @@
+"""Moves a tenant to another home, which may be on another server and of another engine.
+
+The row of a `Move` says how far it got, and each phase is one that a process may die in:
+
+- preparing: the target is made, and has tables. The tenant knows nothing of it.
+- copying: the database keeps writers from the source, for as long as this process lives, and rows
+  are carried and compared.
+- switching: the target is complete. The source is retired, at one instant; from then on it refuses
+  whoever still comes. That instant decides: before it, the move is undone; after it, finished.
+- switched: the tenant's placement is the target. The source waits for the end of its grace.
+
+The same call again finishes or begins anew, as it has to. Each change of phase is made only if the
+row is still in the phase before; so of two who believe that they work on it, one goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from domicile import signals
+from domicile.conf import PlacementTemplate
+from domicile.exceptions import (
+    HomeExists,
+    HomeMissing,
+    NotSupported,
+    TenantBusy,
+    TenantUnavailable,
+)
+from domicile.fleet.lifecycle import _in_shared_home, find_tenant, sole_work_on
+from domicile.fleet.migrations import Progress, Step, silent
+from domicile.fleet.moves.destination import free_placement, open_moves, placement_named
+from domicile.fleet.moves.history import History, applied_through
+from domicile.fleet.moves.transfer import make_tables, open_end, transfer
+from domicile.fleet.site import Site, handler
+from domicile.models import VISIBLE
+from domicile.placement import SHARED_ALIAS, Home, Placement
+from domicile.records import Move
+
+logger = logging.getLogger("domicile.fleet")
+
+Phase = Move.Phase
+GRACE = timedelta(days=7)
+#: Seconds to wait for the transactions of writers.
+PATIENCE = 30.0
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What came of a move."""
+
+    tenant: Any
+    source: Placement
+    #: For how long the source kept writers waiting; None: that process died.
+    read_only_seconds: float | None
+    #: Tables with rows that no model holds, which another engine could not take.
+    left_behind: tuple[str, ...] = ()
+
+
+@_in_shared_home
+def move_tenant(
+    tenant: Any,
+    placement: str,
+    *,
+    grace: timedelta = GRACE,
+    lock_timeout: float = PATIENCE,
+    progress: Progress = silent,
+) -> Moved:
+    """Move a tenant to a home of another kind. Its slug, alias, domains and status stay.
+
+    :param placement: a key of `DOMICILE["PLACEMENTS"]`, or an alias of `DATABASES` where one only
+        places homes.
+    :param grace: how long the old home is kept; `drop_expired()` drops it after.
+    :param lock_timeout: seconds to wait for transactions that write.
+    :raises HomeBusy: they did not end. `RowsDiffer`: something did not arrive as it left.
+    :raises MigrationsUnknown: between engines, the home has had migrations that are not here.
+    :raises TenantBusy: another process works on the tenant.
+
+    Whatever fails before the switch leaves the tenant where it was. A process that is killed is
+    finished by the same call.
+    """
+    refuse_transaction()
+    template = placement_named(placement)
+    slug = find_tenant(tenant).slug
+    with sole_work_on(slug):
+        finished = _settle(slug)
+        tenant = find_tenant(slug)
+        if tenant.status not in VISIBLE:
+            raise TenantUnavailable(
+                f"{slug!r} is {tenant.get_status_display()}, so it cannot be moved."
+            )
+        if tenant.placement.template == template.key:
+            moved = _last_move(tenant, finished or (None if grace else _expired(slug).last()))
+        else:
+            moved = _Mover(tenant, template, grace, lock_timeout, progress).run()
+    if not grace:
+        drop_old_homes(slug)
+    return moved
+
+
+def refuse_transaction() -> None:
+    """Raise `NotSupported` inside a transaction of the shared home."""
+    if handler()[SHARED_ALIAS].in_atomic_block:
+        raise NotSupported(
+            "A tenant cannot be moved inside a transaction, which would undo the records of how far"
+            " it got: call this outside `atomic()`."
+        )
+
+
+def _last_move(tenant: Any, finished: Move | None) -> Moved:
+    """Return what this very call finishes; to be there already is otherwise an error."""
+    if finished is None:
+        raise NotSupported(f"{tenant.slug!r} is at {tenant.placement} already.")
+    return Moved(tenant, finished.source, finished.read_only_seconds)
+
+
+class _Mover:
+    """One attempt to move a tenant, by the process that holds its lock."""
+
+    def __init__(
+        self,
+        tenant: Any,
+        template: PlacementTemplate,
+        grace: timedelta,
+        patience: float,
+        progress: Progress,
+    ) -> None:
+        self.tenant = tenant
+        self.grace = grace
+        self.patience = patience
+        self.progress = progress
+        self.move = Move(slug=tenant.slug, grace=grace)
+        self.move.source = tenant.placement
+        self.move.target = free_placement(template, tenant.slug)
+
+    def run(self) -> Moved:
+        self.move.save()
+        self._tell(f"{self.move.source} → {self.move.target}")
+        self._make_home()
+        left_behind: list[str] = []
+        try:
+            left_behind = self._carry()
+        except BaseException as error:
+            # What the servers did last may have come too late for us to hear.
+            if _settled(self.move) is None:
+                raise
+            logger.warning("Moved %s in spite of %r.", self.tenant.slug, error)
+        tenant = find_tenant(self.tenant)
+        handler().forget(tenant.alias)
+        signals.tenant_moved.send(type(tenant), tenant=tenant, source=self.move.source)
+        self._tell(str(tenant.placement))
+        seconds = Move.objects.get(pk=self.move.pk).read_only_seconds
+        return Moved(tenant, self.move.source, seconds, tuple(left_behind))
+
+    def _make_home(self) -> None:
+        site = Site.of(self.move.target)
+        try:
+            site.store.create(site.name)
+        except (HomeExists, NotSupported):
+            # One that somebody else made a moment ago is not ours to drop.
+            self.move.delete()
+            raise
+        self._tell(f"{site.store.noun} {site.name}")
+
+    def _carry(self) -> list[str]:
+        alias, move = self.tenant.alias, self.move
+        with open_end(handler(), Home(alias, move.source)) as source:
+            history = History(applied_through(source.connection))
+            target_home = Home(alias, move.target)
+            with open_end(handler(), target_home) as target:
+                make_tables(source, target, history)
+                handler().forget(alias)
+                _advance(move, Phase.PREPARING, Phase.COPYING)
+                self._tell("the target has its tables")
+                source.prepare(self.patience)
+                with source.frozen(self.patience):
+                    began = time.monotonic()
+                    self._tell("no writes from here on")
+                    _refuse_migrated(source, history)
+                    left_behind = transfer(source, target, history, self.progress)
+                    self._switch(source, began)
+            source.hide(move.retired_name)
+        return left_behind
+
+    def _switch(self, source: Any, began: float) -> None:
+        move = self.move
+        _advance(
+            move,
+            Phase.COPYING,
+            Phase.SWITCHING,
+            retired_name=source.retired_name(move.pk),
+            read_only_seconds=time.monotonic() - began,
+        )
+        self._tell("all rows are there")
+        source.retire(move.retired_name)
+        self._tell("source retired")
+        _place(move)
+        Move.objects.filter(pk=move.pk).update(read_only_seconds=time.monotonic() - began)
+
+    def _tell(self, detail: str) -> None:
+        self.progress(Step(self.move.phase, detail))
+
+
+def _refuse_migrated(source: Any, history: History) -> None:
+    if applied_through(source.connection) != history.applied:
+        raise TenantBusy(
+            f"{source.home.slug!r} was migrated meanwhile. Move it again when that is done."
+        )
+
+
+def _advance(move: Move, before: str, after: str, **values: Any) -> None:
+    """Go to the next phase, unless somebody else took the move over."""
+    if not Move.objects.filter(pk=move.pk, phase=before).update(phase=after, **values):
+        raise TenantBusy(f"Another process has taken over the move of {move.slug!r}.")
+    for name, value in {"phase": after, **values}.items():
+        setattr(move, name, value)
+
+
+def _place(move: Move) -> None:
+    """Have the tenant live at the target, for every process to see."""
+    with transaction.atomic(using=SHARED_ALIAS):
+        _advance(
+            move,
+            Phase.SWITCHING,
+            Phase.SWITCHED,
+            drop_source_after=timezone.now() + move.grace,
+        )
+        tenant = find_tenant(move.slug)
+        tenant.placement = move.target
+        tenant.save(update_fields=["placement_template", "placement_name", "changed_at"])
+
+
+# What was cut off ------------------------------------------------------------------------------
+
+
+def _settled(move: Move) -> Move | None:
+    """Settle a move that failed; return it if the tenant has moved all the same."""
+    shared = handler()[SHARED_ALIAS]
+    shared.close_if_unusable_or_obsolete()
+    try:
+        return _settle(move.slug)
+    except Exception:
+        logger.exception(
+            "Could not clear away what was made for the move of tenant %s; the same command again"
+            " will.",
+            move.slug,
+        )
+        return None
+
+
+def _settle(slug: str) -> Move | None:
+    """Undo or finish a move of a tenant that was cut off; return it if it is finished."""
+    move = open_moves().filter(slug=slug).exclude(phase=Phase.SWITCHED).last()
+    if move is None:
+        return None
+    if move.phase == Phase.SWITCHING and _source_is_retired(move):
+        logger.warning("Finishing the move of tenant %s, which was cut off.", slug)
+        _place(move)
+        with open_end(handler(), move.source_home) as source:
+            source.hide(move.retired_name)
+        return move
+    if move.phase != Phase.UNDOING:
+        _advance(move, move.phase, Phase.UNDOING)
+    _undo(move)
+    return None
+
+
+def _source_is_retired(move: Move) -> bool:
+    with open_end(handler(), move.source_home) as source:
+        return source.is_retired(move.retired_name)
+
+
+def _undo(move: Move) -> None:
+    """Drop the target, then the row: while there is a home, there is a row that tells of it."""
+    handler().forget(move.source_home.alias)
+    Site.of(move.target).drop()
+    try:
+        with open_end(handler(), move.source_home) as source:
+            source.unprepare()
+    except HomeMissing:
+        pass  # Nothing to take back where nothing is.
+    move.delete()
+
+
+# What is left ----------------------------------------------------------------------------------
+
+
+@_in_shared_home
+def drop_old_homes(slug: str = "") -> list[str]:
+    """Drop the homes from which tenants have moved (or one has), whose grace is over; return the
+    slugs. One that cannot be dropped now is left for the next time.
+    """
+    return [move.slug for move in _expired(slug) if _drops_source(move)]
+
+
+def _expired(slug: str = "") -> Any:
+    """Return the moves, or those of a tenant, whose old home is to be dropped."""
+    expired = Move.objects.filter(phase=Phase.SWITCHED, drop_source_after__lte=timezone.now())
+    return (expired.filter(slug=slug) if slug else expired).order_by("pk")
+
+
+def _drops_source(move: Move) -> bool:
+    try:
+        with sole_work_on(move.slug):
+            if Move.objects.filter(pk=move.pk, phase=Phase.SWITCHED).exists():
+                _drop_source(move)
+    except TenantBusy:
+        return False
+    except Exception:
+        logger.exception(
+            "Could not drop the old home of tenant %s; the next attempt may.", move.slug
+        )
+        return False
+    return True
+
+
+def _drop_source(move: Move) -> None:
+    site = Site.of(move.source)
+    if move.retired_name:
+        site.store.drop(move.retired_name)
+    site.drop()
+    move.phase, move.ended_at = Phase.DONE, timezone.now()
+    move.save(update_fields=["phase", "ended_at"])
+
+
+def drop_moves(slug: str) -> None:
+    """Drop every home that a tenant has besides the one it lives in, grace or not: the tenant is
+    being dropped, by the holder of its lock.
+    """
+    _settle(slug)
+    for move in Move.objects.filter(slug=slug, phase=Phase.SWITCHED):
+        _drop_source(move)

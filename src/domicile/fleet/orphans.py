@@ -1,0 +1,75 @@
+"""Homes that no row tells of: left by hand, by a restored backup, by a crash of the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from domicile.conf import conf
+from domicile.context import no_tenant
+from domicile.exceptions import NotSupported, TenantUnavailable
+from domicile.fleet.lifecycle import sole_work_on
+from domicile.fleet.site import Site
+from domicile.fleet.stock.ready import READY_PREFIX
+from domicile.naming import is_slug
+from domicile.placement import TEMPLATE_NAME, Placement
+from domicile.records import Move, ReadyHome
+from domicile.registry import tenant_model
+
+
+@no_tenant()
+def find_orphans() -> list[Site]:
+    """Return the homes, or what is left of them (a role, a journal), that have names as tenants'
+    homes have and belong to no tenant, template, ready home or move.
+
+    Not all need be Domicile's: where a placement's pattern is `{slug}`, any schema fits.
+    """
+    known = set(_known())
+    found: dict[tuple[str, str], Site] = {}
+    for template in conf().placements.values():
+        store = Site.of(Placement(template.key, TEMPLATE_NAME)).store
+        try:
+            traces = store.traces()
+        except NotSupported:
+            continue
+        for located in sorted(traces):
+            name = template.name_at(located)
+            if name is not None and _may_be_ours(name) and (template.layout, located) not in known:
+                site = Site(store, located, Placement(template.key, name))
+                found.setdefault((template.layout, located), site)
+    return list(found.values())
+
+
+@no_tenant()
+def drop_orphan(site: Site) -> None:
+    """Drop what is left of a home; `TenantUnavailable` where it has become somebody's meanwhile."""
+    with sole_work_on(site.placement.name):
+        template = conf().placement(site.placement.template)
+        if (template.layout, site.name) in set(_known()):
+            raise TenantUnavailable(f"The {site.store.noun} {site.name!r} is no orphan any more.")
+        site.drop()
+
+
+def _known() -> Iterator[tuple[str, str]]:
+    """Yield layout and name of the homes that a row tells of.
+
+    Not which server they are on: a name that is somebody's on one is left alone on all.
+    """
+    placements = [
+        *((key, TEMPLATE_NAME) for key in conf().placements),
+        *tenant_model()._base_manager.values_list("placement_template", "placement_name"),
+        *ReadyHome.objects.values_list("placement_template", "placement_name"),
+    ]
+    for source, name, target, target_name, retired in Move.objects.values_list(
+        "source_template", "source_name", "target_template", "target_name", "retired_name"
+    ):
+        placements += [(source, name), (target, target_name)]
+        if retired and source in conf().placements:
+            yield conf().placement(source).layout, retired
+    for key, name in placements:
+        if key in conf().placements:
+            template = conf().placement(key)
+            yield template.layout, template.locate(name)
+
+
+def _may_be_ours(name: str) -> bool:
+    return is_slug(name) or name.startswith(READY_PREFIX)

@@ -1,0 +1,47 @@
+"""What a run over the fleet tells while it goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """The homes are listed: `homes` have something to do, `unchanged` have not."""
+
+    run: int
+    homes: int
+    unchanged: int
+
+
+@dataclass(frozen=True, slots=True)
+class HomeEnded:
+    """A home is done, has failed, or waits (`error` says why) to be tried again."""
+
+    run: int
+    alias: str
+    state: str
+    how: str = ""
+    migrations: tuple[str, ...] = ()
+    seconds: float = 0.0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """Nobody works on the run any more. `waiting` homes were not tried, as it was stopped."""
+
+    run: int
+    state: str
+    done: int
+    failed: int
+    waiting: int
+    unchanged: int
+    seconds: float
+
+    @property
+    def succeeded(self) -> bool:
+        return not self.failed and not self.waiting
+
+
+RunEvent = RunStarted | HomeEnded | RunEnded

@@ -1,0 +1,1 @@
+"""Homes made beforehand: the template that tenants are cloned from, and homes kept ready."""

@@ -1,0 +1,108 @@
+"""`databases migrate|plan`: every database of the project, those of the settings first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from domicile.commands import add_verbosity
+from domicile.commands.migrate import add_run_options, add_selection, chosen, fleet_events
+from domicile.commands.run_display import refuse_unfinished, show_run
+from domicile.console import Output
+from domicile.exceptions import DomicileError
+from domicile.fleet.runs.control import EVERYTHING, plan_fleet
+from domicile.fleet.runs.databases import Migrated, migrate_databases, pending_in, static_aliases
+from domicile.fleet.runs.events import RunEnded
+
+#: What the table calls all tenants together.
+_FLEET = "tenants"
+
+
+class Command(BaseCommand):
+    help = "Migrates all databases: those of the settings by the routers' rules, then all tenants."
+    requires_system_checks = ["domicile"]
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+        migrate = actions.add_parser("migrate", help="Migrate all to the newest migrations.")
+        add_run_options(migrate)
+        add_verbosity(migrate)
+        plan = actions.add_parser("plan", help="Show what is pending where; do nothing.")
+        plan.add_argument("--json", action="store_true")
+        for action in (migrate, plan):
+            add_selection(action)
+
+    def handle(self, *, action: str, **options: Any) -> None:
+        output = Output(self.stdout, no_color=options["no_color"])
+        try:
+            getattr(self, f"_{action}")(output, options)
+        except DomicileError as error:
+            raise CommandError(str(error)) from error
+
+    def _migrate(self, output: Output, options: dict[str, Any]) -> None:
+        selection, json = chosen(options), options["json"]
+        databases = []
+        for database in migrate_databases(fake=options["fake"]):
+            databases.append(database)
+            if json:
+                output.json_line({"event": "database", **_recorded(database)})
+        rows = [_row(database) for database in databases]
+        if databases and databases[-1].error is not None:
+            self._show(output, [*rows, [_FLEET, "", "", "left alone"]], json=json)
+            raise CommandError(f"{databases[-1].alias!r} failed; what comes after was left alone.")
+        events = fleet_events(EVERYTHING, selection, options)
+        ended = show_run(output, events, json=json, verbosity=options["verbosity"])
+        self._show(output, [*rows, _row_of_fleet(ended)], json=json)
+        refuse_unfinished(ended)
+
+    def _show(self, output: Output, rows: Sequence[Sequence[str]], *, json: bool) -> None:
+        if not json:
+            output.table(["database", "homes", "migrations", "result"], rows)
+
+    def _plan(self, output: Output, options: dict[str, Any]) -> None:
+        selection = chosen(options)
+        pending = [(alias, pending_in(alias)) for alias in static_aliases()]
+        forecast = plan_fleet(**vars(selection))
+        if options["json"]:
+            fleet = {"unchanged": forecast.unchanged, "pending": forecast.as_record()}
+            output.json({"databases": dict(pending), _FLEET: fleet})
+            return
+        rows = [[alias, "1", _listed(names)] for alias, names in pending]
+        rows += [[_FLEET, str(group.homes), _listed(group.migrations)] for group in forecast.groups]
+        if forecast.unknown:
+            rows.append([_FLEET, str(forecast.unknown), "cannot be read"])
+        if forecast.unchanged:
+            rows.append([_FLEET, str(forecast.unchanged), _listed(())])
+        output.table(["database", "homes", "pending"], rows)
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) < 3:
+        return ", ".join(names) or "nothing"
+    return f"{names[0]} … {names[-1]} ({len(names)})"
+
+
+def _row(database: Migrated) -> list[str]:
+    result = f"done in {database.seconds:.1f} s"
+    if database.error is not None:
+        result = f"{type(database.error).__name__}: {database.error}"
+    return [database.alias, "1", _listed(database.migrations), result]
+
+
+def _row_of_fleet(ended: RunEnded) -> list[str]:
+    counts = {"done": ended.done, "failed": ended.failed, "not tried": ended.waiting}
+    told = [f"{count} {name}" for name, count in counts.items() if count]
+    homes = ended.done + ended.failed + ended.waiting + ended.unchanged
+    result = f"{', '.join(told) or 'nothing to do'} in {ended.seconds:.1f} s"
+    return [_FLEET, str(homes), f"see run {ended.run}", result]
+
+
+def _recorded(database: Migrated) -> dict[str, Any]:
+    return {
+        "alias": database.alias,
+        "migrations": database.migrations,
+        "seconds": database.seconds,
+        "error": None if database.error is None else str(database.error),
+    }

@@ -1,0 +1,189 @@
+"""Migrations that are no transaction, killed between their statements, and run again."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connections
+
+from domicile.fleet.replay.migrator import HomeMigrator
+from domicile.fleet.replay.plan import Target
+from domicile.placement import Home
+from tests import chain, servers
+from tests.growing import migrations
+from tests.processes import Process, eventually
+from tests.tenants import DATABASES
+from tests.test_replay import check_alike, facts, in_use, migrate, migrate_by_django, tenants
+from tests.testproject.universities.models import University
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=DATABASES)
+
+#: One statement with a transaction of its own, then rows in Python, then statements without.
+CONCURRENT = {
+    "0002_add": chain.migration(
+        "0001_initial", 'migrations.AddField("student", "shelf", models.IntegerField(default=7)),'
+    ),
+    "0003_concurrent": chain.migration(
+        "0002_add",
+        """AddIndexConcurrently("student", models.Index(fields=["name"], name="one")),
+        AddIndexConcurrently("student", models.Index(fields=["home"], name="two")),
+        migrations.RunPython(name_them, migrations.RunPython.noop, atomic=True),
+        AddIndexConcurrently("student", models.Index(fields=["shelf"], name="three")),""",
+        """
+from django.contrib.postgres.operations import AddIndexConcurrently
+
+def name_them(apps, schema_editor):
+    apps.get_model("students", "Student").objects.update(name="named")
+""",
+        extra="atomic = False",
+    ),
+    "0004_model": chain.migration(
+        "0003_concurrent",
+        'migrations.CreateModel("Shelf", [("id", models.BigAutoField(primary_key=True))]),',
+    ),
+}
+#: For a server on which every change of the schema is a commit.
+COMMITTING = {
+    "0002_add": chain.migration(
+        "0001_initial",
+        """migrations.AddField("student", "shelf", models.IntegerField(default=7)),
+        migrations.CreateModel("Shelf", [
+            ("id", models.BigAutoField(primary_key=True)),
+            ("student", models.ForeignKey("students.Student", models.CASCADE)),
+        ]),
+        migrations.RunPython(add, migrations.RunPython.noop),
+        migrations.AddIndex("student", models.Index(fields=["name"], name="by_name")),""",
+        """
+def add(apps, schema_editor):
+    apps.get_model("students", "Course").objects.get_or_create(name="added")
+""",
+    ),
+    "0003_rename": chain.migration("0002_add", 'migrations.RenameModel("Shelf", "Board"),'),
+}
+
+SCRIPT = """
+import os, signal
+from domicile.fleet.replay.migrator import HomeMigrator
+from domicile.registry import registry
+from tests.test_replay_kill import FileNotes
+
+class Deadly(FileNotes):
+    def write(self, home, note):
+        global left
+        left -= 1
+        if left == 0 and not late:
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().write(home, note)
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+request = json.loads(sys.stdin.readline())
+left, late = request["left"], request["late"]
+migrator = HomeMigrator(note=Deadly(request["path"]))
+for slug in request["slugs"]:
+    tell(done=migrator.migrate(registry.by_slug(slug).home).how)
+"""
+
+
+class FileNotes:
+    """Notes in a file, which outlives the process."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    def read(self, home: Home) -> dict[str, Any]:
+        return self._all().get(home.alias, {})
+
+    def write(self, home: Home, note: dict[str, Any]) -> None:
+        self.path.write_text(json.dumps({**self._all(), home.alias: note}))
+
+    def _all(self) -> dict[str, Any]:
+        return json.loads(self.path.read_text()) if self.path.exists() else {}
+
+
+def killed(path: Path, homes: list[University], left: int, *, late: bool) -> bool:
+    """Migrate homes in a process that is killed at a note, before or after that is written."""
+    with Process(SCRIPT) as process:
+        process.ask(path=str(path), slugs=[each.slug for each in homes], left=left, late=late)
+        try:
+            for _ in homes:
+                process.hear()
+        except AssertionError:
+            return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("place", "sources"),
+    [("schema", CONCURRENT), ("mariadb", COMMITTING)],
+    ids=["schema", "mariadb"],
+)
+def test_killed_at_each_statement(place: str, sources: dict[str, str], tmp_path: Path) -> None:
+    if place == "mariadb":
+        servers.require("mariadb")
+    notes, left = FileNotes(tmp_path / "notes"), 1
+    with tenants("accra", "kumasi", "django", placement=place) as (*homes, model):
+        with migrations(tmp_path, sources):
+            migrate_by_django(model)
+            expected = described(model)
+            while killed(notes.path, homes, left, late=left % 2 == 0):
+                for each in homes:
+                    migrate(HomeMigrator(note=notes), each)
+                    assert described(each) == expected
+                    assert notes.read(each.home) == {}
+                    migrate(HomeMigrator(Target("students", "0001")), each)
+                left += 1
+            assert [described(each) for each in homes] == [expected] * 2
+        assert left > 4
+
+
+def described(one: University) -> Any:
+    """What a home looks like and holds; keys aside, since content types stay when models go."""
+    with one.activate(), connections[one.alias].cursor() as cursor:
+        cursor.execute("SELECT app_label, model FROM django_content_type ORDER BY 1, 2")
+        types = cursor.fetchall()
+        cursor.execute("SELECT codename FROM auth_permission ORDER BY 1")
+        permissions = cursor.fetchall()
+        cursor.execute("SELECT app, name FROM django_migrations ORDER BY 1, 2")
+        return facts(one), types, permissions, cursor.fetchall()
+
+
+def test_an_index_whose_making_was_cut_off_is_made_again(tmp_path: Path) -> None:
+    notes = FileNotes(tmp_path / "notes")
+    with (
+        tenants("accra", "kumasi", "django") as (accra, kumasi, model),
+        migrations(tmp_path, CONCURRENT),
+    ):
+        migrate_by_django(model)
+        migrate(HomeMigrator(Target("students", "0002")), accra, kumasi)
+        migrator = HomeMigrator(note=notes)
+        assert migrate(migrator, kumasi) == ["captured"]
+        with ThreadPoolExecutor(1) as pool, in_use(accra):
+            work = pool.submit(migrate_in_thread, migrator, accra)
+            eventually(terminate_making_of_index)
+            with pytest.raises(OperationalError):
+                work.result(20)
+        assert notes.read(accra.home)["migration"] == "students.0003_concurrent"
+        assert migrate(HomeMigrator(note=notes), accra) == ["django"]
+        check_alike(accra, model)
+
+
+def migrate_in_thread(migrator: HomeMigrator, one: University) -> None:
+    try:
+        migrator.migrate(one.home)
+    finally:
+        connections.close_all()
+
+
+def terminate_making_of_index() -> bool:
+    """End the session that waits to make an index for others' transactions to end."""
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE query ~ 'INDEX CONCURRENTLY' AND wait_event_type = 'Lock'"
+        )
+        return cursor.fetchone() is not None
