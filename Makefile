@@ -3,7 +3,7 @@
 DEMO_PYTHON ?= .venv/demo/bin/python
 BENCH_PYTHON ?= .venv/py313-django61/bin/python
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench bench-fleet clean
 
 demo:
 	@scripts/environment demo
@@ -18,6 +18,10 @@ lint:
 bench:
 	@scripts/environment py313-django61
 	@$(BENCH_PYTHON) benchmarks/requests/run.py $(ARGS)
+
+bench-fleet:
+	@scripts/environment py313-django61
+	@$(BENCH_PYTHON) benchmarks/fleet/run.py $(ARGS)
 
 clean:
 	rm -rf build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -3,16 +3,15 @@
 import contextlib
 import itertools
 import statistics
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import psycopg
 from proxy import CountingProxy, Counts
-from report import Figure
 from workers import Home, Worker, seed
 
+from benchmarks.report import Figure, say
 from tests.servers import PostgresServer
 
 JUDGED = ("plain", "domicile")
@@ -57,10 +56,6 @@ def measure(server: PostgresServer, options: Options) -> Iterator[Figure]:
         yield from count_figures(homes, kind, options)
     if "domicile" in options.contenders:
         yield from fleet_figures(server, options)
-
-
-def say(what: str) -> None:
-    print(f"{what} ...", file=sys.stderr, flush=True)
 
 
 def filled(server: PostgresServer, contender: str, tenants: int, options: Options) -> Home:

@@ -7,13 +7,13 @@ its limit. A limit of `-` means that the figure is there for comparison.
 
 The contenders are plain Django on one schema, django-tenants, django-pgschemas and Domicile, each
 in an environment of its own (benchmarks/.environments) with the same Python, Django and psycopg
-(requirements/). They serve the same project (project/): a student looked up by key never, once or
-ten times. Around it stands the middleware that `startproject` writes, for that is what a request
-costs at least in most projects; `--bare` leaves it out, which makes any overhead look its worst
-and is beyond the limits. The peers run as they come; `--tuned` switches on their option to send
-fewer SETs. PostgreSQL 18 is started for the run, in a temporary folder, with one database for each
-contender and one schema for each of a hundred tenants. Before anything is measured, every tenant
-is asked for its rows, and they must be its own.
+(benchmarks/requirements). They serve the same project (project/): a student looked up by key never,
+once or ten times. Around it stands the middleware that `startproject` writes, for that is what a
+request costs at least in most projects; `--bare` leaves it out, which makes any overhead look its
+worst and is beyond the limits. The peers run as they come; `--tuned` switches on their option to
+send fewer SETs. PostgreSQL 18 is started for the run, in a temporary folder, with one database for
+each contender and one schema for each of a hundred tenants. Before anything is measured, every
+tenant is asked for its rows, and they must be its own.
 
 Time. Each contender has a long-lived process that calls Django's own WSGIHandler or ASGIHandler,
 without a socket, with the hosts of the hundred tenants in turn, and closes each response, so that
@@ -45,13 +45,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from environments import environment
-from report import show
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from measures import CONTENDERS, MANY, Options, measure
 
+from benchmarks.environments import environment
+from benchmarks.report import show
 from tests.servers import PostgresServer
 
 
@@ -65,7 +64,7 @@ def main() -> int:
         figures = list(measure(server, options))
     finally:
         server.discard()
-    show(figures)
+    show(figures, "Domicile and its peers, against plain")
     return int(any(figure.over for figure in figures))
 
 

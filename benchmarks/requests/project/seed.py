@@ -7,8 +7,8 @@ tables of its own, `migrate` makes them. The tenants' schemas are the same SQL f
 import sys
 
 import django
-from django.core.management import call_command
-from django.db import connection, models, transaction
+from directories.filling import fill
+from django.db import connection, transaction
 from fleet import STUDENTS, host, slug, student
 
 BATCH = 500  # schemas in one transaction: each takes a few of the server's locks
@@ -34,7 +34,7 @@ def main(contender: str, tenants: int) -> None:
     if contender == "plain":
         seed_plain()
     else:
-        seed_directory(contender, tenants)
+        fill(contender, {slug(n): host(n) for n in range(tenants)})
         seed_schemas(tenants)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
@@ -47,38 +47,6 @@ def seed_plain() -> None:
         editor.create_model(Student)
     rows = [Student(pk=pk, name=student("plain", 0, pk)) for pk in range(1, STUDENTS + 1)]
     Student.objects.bulk_create(rows)
-
-
-def seed_directory(contender: str, tenants: int) -> None:
-    from django.apps import apps
-
-    university = apps.get_model("directory", "University")
-    hostname = apps.get_model("directory", "Hostname")
-    if contender == "domicile":
-        call_command("migrate", verbosity=0)
-    with connection.schema_editor() as editor:
-        editor.create_model(university)
-        editor.create_model(hostname)
-    makes = {"domicile": as_domicile}.get(contender, as_peer)
-    rows = university.objects.bulk_create([makes(university, n) for n in range(tenants)])
-    hostname.objects.bulk_create(
-        [hostname(tenant=row, **domain(contender, n)) for n, row in enumerate(rows)]
-    )
-
-
-def as_peer(university: type[models.Model], number: int) -> models.Model:
-    return university(schema_name=slug(number))
-
-
-def as_domicile(university: type[models.Model], number: int) -> models.Model:
-    from domicile.placement import Placement
-
-    name = slug(number)
-    return university(slug=name, name=name, status="active", placement=Placement("schema", name))
-
-
-def domain(contender: str, number: int) -> dict[str, object]:
-    return {"host" if contender == "domicile" else "domain": host(number), "is_primary": True}
 
 
 def seed_schemas(tenants: int) -> None:

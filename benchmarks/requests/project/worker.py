@@ -1,13 +1,12 @@
-"""Serves one contender's project on command: a JSON line in, a JSON line out, until the end.
+"""Serves one contender's project on command: `python worker.py wsgi|asgi`.
 
-`python worker.py wsgi|asgi`; `Worker` in workers.py is the other end.
+`Worker` in benchmarks/workers.py is the other end.
 """
 
 import asyncio
 import gc
 import io
 import itertools
-import json
 import resource
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import django
+from answering import answer
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from fleet import host, student
@@ -166,14 +166,10 @@ class Commands:
         return pages * resource.getpagesize()
 
 
-def main(server: str) -> None:
-    answers, sys.stdout = sys.stdout, sys.stderr
+def commands() -> Commands:
     django.setup()
-    commands = Commands(server)
-    for line in sys.stdin:
-        name, arguments = json.loads(line)
-        print(json.dumps(getattr(commands, name)(**arguments)), file=answers, flush=True)
+    return Commands(sys.argv[1])
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    answer(commands)

@@ -1,4 +1,4 @@
-"""Builds one virtual environment for each contender, anew only when its pins have changed."""
+"""Builds a virtual environment for each contender, anew only when its pins have changed."""
 
 import hashlib
 import shutil
@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-ENVIRONMENTS = HERE.parent / ".environments"
+ROOT = HERE.parent
+ENVIRONMENTS = HERE / ".environments"
+WITH_DOMICILE = {"domicile", "applications"}
 
 
 def environment(contender: str) -> Path:
@@ -39,7 +40,7 @@ def build(contender: str, home: Path) -> None:
     shutil.rmtree(home, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "venv", home], check=True)
     install(home, "-r", str(requirements(contender)))
-    if contender == "domicile":
+    if contender in WITH_DOMICILE:
         install(home, "--no-deps", "-e", str(ROOT))
 
 
