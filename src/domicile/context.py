@@ -35,11 +35,6 @@ class Frame(NamedTuple):
 innermost: ContextVar[Frame | None] = ContextVar("domicile_active_tenant", default=None)
 
 
-def active_frame() -> Frame | None:
-    """Return the innermost activation, None where there is none."""
-    return innermost.get()
-
-
 def active_home() -> Home | None:
     """Return the home of the active tenant, None where none is active."""
     frame = innermost.get()
