@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connections
+from django.db import OperationalError, ProgrammingError, connections
 
+from domicile.exceptions import HomeCutOff
 from domicile.fleet.replay.migrator import HomeMigrator
-from domicile.fleet.replay.plan import Target
+from domicile.fleet.replay.plan import NEWEST, Target
 from domicile.placement import Home
 from tests import chain, servers
 from tests.growing import migrations
@@ -139,6 +140,35 @@ def test_killed_at_each_statement(place: str, sources: dict[str, str], tmp_path:
                 left += 1
             assert [described(each) for each in homes] == [expected] * 2
         assert left > 4
+
+
+def test_what_is_left_to_do_may_be_a_transaction(tmp_path: Path) -> None:
+    """Then too what was noted of a migration that is none is cleared, or it would be believed."""
+    notes = FileNotes(tmp_path / "notes")
+    with tenants("accra") as (accra,), migrations(tmp_path, CONCURRENT):
+        with accra.activate(), connections["default"].cursor() as cursor:
+            cursor.execute("CREATE TABLE students_shelf ()")
+        with pytest.raises(ProgrammingError, match="students_shelf"):
+            HomeMigrator(note=notes).migrate(accra.home)
+        assert notes.read(accra.home)["migration"] == "students.0003_concurrent"
+        with accra.activate(), connections["default"].cursor() as cursor:
+            cursor.execute("DROP TABLE students_shelf")
+        assert migrate(HomeMigrator(note=notes), accra) == ["django"]
+        assert notes.read(accra.home) == {}
+
+
+def test_a_half_done_migration_is_not_left_behind(tmp_path: Path) -> None:
+    notes = FileNotes(tmp_path / "notes")
+    back, there = Target("students", "0001"), Target("students", "0003")
+    with tenants("accra", "django") as (accra, model), migrations(tmp_path, CONCURRENT):
+        migrate_by_django(model)
+        assert killed(notes.path, [accra], 2, late=False)
+        with pytest.raises(HomeCutOff, match=r"students\.0003_concurrent was cut off half done"):
+            HomeMigrator(back, note=notes).migrate(accra.home)
+        for target in (there, back, NEWEST):
+            HomeMigrator(target, note=notes).migrate(accra.home)
+            assert notes.read(accra.home) == {}
+        check_alike(accra, model)
 
 
 def described(one: University) -> Any:

@@ -19,6 +19,7 @@ DomicileError
  ├─ HomeExists                a schema, database or file of that name is there already
  ├─ HomeInUse                 the row of a tenant was to be deleted and its home left behind
  ├─ HomeDiffers               a home was migrated and came out different from the others
+ ├─ HomeCutOff                a migration stands half done in a home, and another was asked for
  ├─ HomeMissing               the schema, database or file is gone (an OperationalError)
  │   └─ HomeMoved             the tenant was moved meanwhile: activate it again
  ├─ CloneDiffers              a new home came out otherwise than the one it was cloned from
@@ -118,6 +119,10 @@ class HomeDiffers(DomicileError):
     def __init__(self, message: str, differs: list[str]) -> None:
         super().__init__(message)
         self.differs = tuple(differs)
+
+
+class HomeCutOff(DomicileError):
+    """A migration that is no transaction stands half done in a home, and another was asked for."""
 
 
 class HomeMissing(DomicileError, OperationalError):

@@ -129,8 +129,8 @@ class Gate:
     all pass; `domicile.fleet.replay.notes` has one that can be stopped anywhere and continued.
     """
 
-    def open(self, migration: str) -> None:
-        """A migration begins."""
+    def open(self, migration: str, *, backwards: bool) -> None:
+        """A migration begins (`app.name`), or its undoing."""
 
     def admits(self, sql: str) -> bool:
         """Tell whether the next statement, or the next operation in Python, is to be done."""

@@ -82,10 +82,11 @@ class Leader(Executor):
     def _taken_down(self, migration: Migration) -> Iterator[Migration]:
         """Give the migration to do, and note what it does."""
         # Forwards, Django takes it from the full plan, which knows nothing of our copies.
-        migration = self._prepared[migration.app_label, migration.name].migration
+        planned = self._prepared[migration.app_label, migration.name]
+        migration = planned.migration
         is_whole = is_transaction(migration, self.connection)
         gate = self.gate if self.gate and not is_whole else Gate()
-        gate.open(f"{migration.app_label}.{migration.name}")
+        gate.open(str(planned), backwards=planned.backwards)
         tape = self._tape = Tape(self.connection, migration, gate, self.names)
         with self.replay.transaction() if self.gate and is_whole else nullcontext():
             with self.connection.execute_wrapper(tape):

@@ -23,7 +23,7 @@ from django.utils.translation import override
 from domicile.backends.replay import Replay
 from domicile.conf import conf
 from domicile.context import Activation, active_home, no_tenant
-from domicile.exceptions import HomeBusy, HomeDiffers
+from domicile.exceptions import HomeBusy, HomeCutOff, HomeDiffers
 from domicile.fleet.replay.after import forget_content_types
 from domicile.fleet.replay.capture import Gate, HomeNames
 from domicile.fleet.replay.internals import Applied, make_unmigrated
@@ -113,6 +113,7 @@ class HomeMigrator:
 
         :param applied: what it has applied, where that is known; nobody else may migrate it now.
         :raises HomeBusy: a lock in it was not free in time; nothing was done.
+        :raises HomeCutOff: another migration stands half done in it; nothing was done.
         :raises HomeDiffers: it was migrated, where that cannot be undone, and came out different.
         :raises InconsistentMigrationHistory: a migration is applied before one it depends on.
 
@@ -155,14 +156,30 @@ class _Work:
         return how
 
     def _do(self) -> How:
-        if self.course.has_work and self._is_whole:
-            return self._do_whole(self._kind())
         with no_tenant():
             left = self.migrator.notes.read(self.home)
-        if self.course.has_work or left:
-            return self._do_by_parts(left)
-        self._make_unmigrated()
-        return "nothing"
+        if left:
+            self._refuse_to_leave(left)
+        elif not self.course.has_work:
+            self._make_unmigrated()
+            return "nothing"
+        elif self._is_whole:
+            return self._do_whole(self._kind())
+        return self._do_by_parts(left)
+
+    def _refuse_to_leave(self, left: dict[str, Any]) -> None:
+        """A migration that stands half done and is not on this way would never be finished."""
+        name, backwards = left["migration"], left["backwards"]
+        app_label, _, migration = name.partition(".")
+        is_over = ((app_label, migration) in self.course.applied) != backwards
+        if is_over or any(str(planned) == name for planned in self.course.pending):
+            return
+        raise HomeCutOff(
+            f"In {self.home.alias!r} {name} was cut off half {'undone' if backwards else 'done'},"
+            " and the way to what is asked for does not go through it. Go on with that first:"
+            " `tenants migrations resume`, or `tenants migrate`"
+            f" {'to a migration before it' if backwards else f'{app_label} {migration}'}."
+        )
 
     def _make_unmigrated(self) -> None:
         """Make the tables of apps that have no migrations."""

@@ -57,14 +57,16 @@ class NotedGate(Gate):
         #: What was left by who was cut off.
         with no_tenant():
             self._left = notes.read(home)
-        self._migration, self._position = "", 0
+        self._migration: dict[str, Any] = {}
+        self._position = 0
 
-    def open(self, migration: str) -> None:
-        self._migration, self._position = migration, 0
+    def open(self, migration: str, *, backwards: bool) -> None:
+        self._migration = {"migration": migration, "backwards": backwards}
+        self._position = 0
 
     @property
     def _is_left(self) -> bool:
-        return self._left.get("migration") == self._migration
+        return self._migration.items() <= self._left.items()
 
     def admits(self, sql: str) -> bool:
         self._position += 1
@@ -80,7 +82,7 @@ class NotedGate(Gate):
 
     def _note(self) -> None:
         note = {
-            "migration": self._migration,
+            **self._migration,
             "position": self._position,
             "before": fingerprint_at(self._connection),
         }

@@ -109,7 +109,7 @@ class Player:
                 with self.replay.transaction():
                     self._play_part(part, Gate())
             else:
-                gate.open(str(part.planned))
+                gate.open(str(part.planned), backwards=part.planned.backwards)
                 self._play_part(part, gate)
         with self.replay.transaction():
             self._send(list(recording(self.replay, self.script.course.closing)))
