@@ -296,6 +296,28 @@ def test_a_text_that_holds_the_home_s_name_stays_as_it_is(store: HomeStore) -> N
         assert cursor.fetchone() == ("the source.v",)
 
 
+def test_a_choice_of_texts_is_deparsed_otherwise_when_it_is_read_again(store: HomeStore) -> None:
+    condition = "state IN ('open', 'o''pen]', 'closed')"
+    fill(
+        store,
+        "the source",
+        f"""
+        CREATE TABLE t (state varchar(9) CHECK ({condition}), n integer);
+        CREATE UNIQUE INDEX chosen ON t (n) WHERE {condition};
+        CREATE VIEW v AS SELECT n FROM t WHERE state NOT IN ('open', 'closed');
+        ALTER TABLE t ENABLE ROW LEVEL SECURITY;
+        CREATE POLICY p ON t USING (state NOT IN ('open', 'closed'));
+        """,
+    )
+    store.clone("the source", "the target")
+    facts = store.facts("the target")
+    assert facts == store.facts("the source")
+    assert facts["index t.chosen"].endswith(
+        "ANY (ARRAY['open'::character varying, 'o''pen]'::character varying,"
+        " 'closed'::character varying])"
+    )
+
+
 @pytest.mark.parametrize(
     "script",
     [

@@ -91,7 +91,7 @@ type AS MATERIALIZED (
     ) AS t
     WHERE member.classid = 'pg_type'::regclass
 ),
-fact (object, definition) AS (
+deparsed (object, definition) AS (
     SELECT object, definition FROM relation
 
     UNION ALL
@@ -359,4 +359,19 @@ fact (object, definition) AS (
     ) AS o, LATERAL aclexplode(o.acl) AS a
     WHERE a.grantee NOT IN (o.owner, home.nspowner)
     GROUP BY o.object, a.grantee
+),
+-- `column IN ('a', 'b')` of a varchar is deparsed with one cast of the array and, once that text was
+-- read, with a cast of each member. Both say the same, and are left out.
+fact (object, definition) AS (
+    SELECT object, CASE WHEN definition LIKE '%''::character varying%' THEN
+        regexp_replace(
+            regexp_replace(definition,
+                '\((''(?:[^'']|'''')*''::character varying)\)::text\M(?!\[)'
+                '|(''(?:[^'']|'''')*''::character varying)::text\M(?!\[)',
+                '\1\2', 'g'),
+            '\((ARRAY\[(?:[^]'']|''(?:[^'']|'''')*'')*\])\)::text\[\]'
+            '|(ARRAY\[(?:[^]'']|''(?:[^'']|'''')*'')*\])::text\[\]',
+            '\1\2', 'g')
+        ELSE definition END
+    FROM deparsed
 )
