@@ -21,6 +21,9 @@ class Statement(NamedTuple):
 class Replay:
     """Sends statements to the home of one wrapper; each engine has its own."""
 
+    #: How many rows one statement adds: engines limit how many selects may be united, and how many
+    #: parameters there may be.
+    rows_at_a_time: ClassVar[int] = 100
     #: An expression for the time now, the same as Django would write; None: there is none.
     now: ClassVar[str | None] = None
 

@@ -72,7 +72,7 @@ def do_create(
     output: Output, slug: str, name: str, placement: str, domains: list[str], **options: Any
 ) -> None:
     fields = _fields(options["fields"])
-    with output.console.status(f"Creating {slug} …"):
+    with output.status(f"Creating {slug} …"):
         tenant = lifecycle.create_tenant(
             slug,
             name=name,

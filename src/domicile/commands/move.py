@@ -58,7 +58,7 @@ def _add_newcomer(parser: Any) -> None:
 def do_move(
     output: Output, slug: str, to: str, grace: str | None, lock_timeout: float, **options: Any
 ) -> None:
-    with output.console.status(f"Moving {slug} …"):
+    with output.status(f"Moving {slug} …"):
         moved = move_tenant(
             slug,
             to,
@@ -87,7 +87,7 @@ def do_copy(
     domains: list[str],
     **options: Any,
 ) -> None:
-    with output.console.status(f"Copying {slug} …"):
+    with output.status(f"Copying {slug} …"):
         tenant = copy_tenant(
             slug,
             copy,
@@ -100,7 +100,7 @@ def do_copy(
 
 
 def do_export(output: Output, slug: str, file: Path | None, **options: Any) -> None:
-    with output.console.status(f"Exporting {slug} …"):
+    with output.status(f"Exporting {slug} …"):
         path = export_tenant(
             slug, file or Path(f"{slug}.domicile"), progress=_progress(output, options)
         )
@@ -116,7 +116,7 @@ def do_import(
     domains: list[str],
     **options: Any,
 ) -> None:
-    with output.console.status(f"Importing {file} …"):
+    with output.status(f"Importing {file} …"):
         tenant = import_tenant(
             file,
             slug,

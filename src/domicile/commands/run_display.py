@@ -63,7 +63,7 @@ class _Lines:
         self.ended = 0
         self.failed = 0
         self.total = 0
-        self.progress = output.progress(0, "Migrating")
+        self.progress = output.progress("Migrating")
 
     def close(self) -> None:
         self.progress.stop()
@@ -85,9 +85,7 @@ class _Lines:
                 f"Run {event.run}: {_homes(event.homes)} to migrate, {event.unchanged} with nothing"
                 " to do."
             )
-        self.progress.update(self.progress.task_ids[0], total=event.homes)
-        if event.homes:
-            self.progress.start()
+            self.progress.start(event.homes)
 
     def _home(self, event: HomeEnded) -> None:
         slug = event.alias.removeprefix(TENANT_PREFIX)
@@ -101,12 +99,12 @@ class _Lines:
             self.output.line(f"{slug}: {_work(event)} in {event.seconds:.3f} s")
         if event.state != State.WAITING:
             self.ended += 1
-        self.progress.update(self.progress.task_ids[0], completed=self.ended, failed=self.failed)
+        self.progress.update(completed=self.ended, failed=self.failed)
         self._tell()
 
     def _tell(self) -> None:
         now = monotonic()
-        if self.output.console.is_terminal or now - self.told < _TELL_EVERY:
+        if self.output.is_terminal or now - self.told < _TELL_EVERY:
             return
         self.told = now
         each = (now - self.began) / max(1, self.ended)

@@ -15,6 +15,10 @@ _LIMITS = ("lock_wait_timeout", "innodb_lock_wait_timeout")
 
 
 class MySQLReplay(Replay):
+    #: Of more, keys are reserved for more than there are
+    #: (https://mariadb.com/kb/en/auto_increment-handling-in-innodb/).
+    rows_at_a_time = 1
+
     @contextmanager
     def waiting(self, seconds: float | None) -> Iterator[None]:
         """Whole seconds are what the server knows; less than one is one."""

@@ -9,7 +9,7 @@ home, as Django does.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,16 +45,30 @@ _SITE = "django.contrib.sites.management.create_default_site"
 _REGISTRY = "domicile.registry._after_flush"
 _KNOWN = {_CONTENT_TYPES, _PERMISSIONS, _PERMISSION_RENAMES, _SITE, _REGISTRY}
 
-_ADD_CONTENT_TYPE = """\
+# The first select gives no row, and the columns the types and collations that the tables have.
+_ADD_CONTENT_TYPES = """\
 INSERT INTO {content_types} (app_label, model)
-SELECT %s, %s FROM (SELECT 1 AS one) AS it
-WHERE NOT EXISTS (SELECT 1 FROM {content_types} WHERE app_label = %s AND model = %s)"""
-_ADD_PERMISSION = """\
+SELECT wanted.label, wanted.model FROM (
+    SELECT 0 AS place, app_label AS label, model FROM {content_types} WHERE 1 = 0
+    {rows}
+) AS wanted
+WHERE NOT EXISTS (
+    SELECT 1 FROM {content_types} AS known
+    WHERE known.app_label = wanted.label AND known.model = wanted.model)
+ORDER BY place"""
+_ADD_PERMISSIONS = """\
 INSERT INTO {permissions} (name, content_type_id, codename)
-SELECT %s, content_type.id, %s FROM {content_types} AS content_type
-WHERE content_type.app_label = %s AND content_type.model = %s AND NOT EXISTS (
-    SELECT 1 FROM {permissions} AS other
-    WHERE other.content_type_id = content_type.id AND other.codename = %s)"""
+SELECT wanted.name, content_type.id, wanted.codename FROM (
+    SELECT 0 AS place, app_label AS label, model, codename, {permissions}.name
+    FROM {content_types}, {permissions} WHERE 1 = 0
+    {rows}
+) AS wanted
+JOIN {content_types} AS content_type
+ON content_type.app_label = wanted.label AND content_type.model = wanted.model
+WHERE NOT EXISTS (
+    SELECT 1 FROM {permissions} AS known
+    WHERE known.content_type_id = content_type.id AND known.codename = wanted.codename)
+ORDER BY place"""
 # In a table of its own, because MySQL does not read the table that it writes.
 _RENAME_CONTENT_TYPE = """\
 UPDATE {content_types} SET model = %s WHERE app_label = %s AND model = %s AND NOT EXISTS (
@@ -193,12 +207,12 @@ class Afterwards:
         known = _models(self.before) if _holds(self.before, "contenttypes.ContentType") else None
         if known is not None and _models(self.after) <= known:
             return
-        text = _filled(self.connection, _ADD_CONTENT_TYPE)
+        wanted: list[tuple[str, str]] = []
         for label, models in self._models_of(configs):
             names = list(dict.fromkeys(options.model_name for options in models))
-            for name in sorted(names) if SORTS_CONTENT_TYPES else names:
-                if known is None or (label, name) not in known:
-                    yield Statement(text, (label, name, label, name))
+            order = sorted(names) if SORTS_CONTENT_TYPES else names
+            wanted += [(label, name) for name in order if not known or (label, name) not in known]
+        yield from _adding(self.connection, _ADD_CONTENT_TYPES, wanted)
 
     def _permissions(self, configs: list[AppConfig]) -> Iterator[Statement]:
         if not self._has("auth.Permission") or not self._has("contenttypes.ContentType"):
@@ -206,13 +220,13 @@ class Afterwards:
         known = _codenames(self.before) if _holds(self.before, "auth.Permission") else None
         if known is not None and _codenames(self.after) <= known:
             return
-        text = _filled(self.connection, _ADD_PERMISSION)
+        wanted: dict[tuple[str, str, str], str] = {}
         for label, models in self._models_of(configs):
             for options in models:
-                name = options.model_name
                 for codename, title in permissions_of(options):
-                    if known is None or (label, name, codename) not in known:
-                        yield Statement(text, (title, codename, label, name, codename))
+                    wanted.setdefault((label, options.model_name, codename), title)
+        rows = [(*key, title) for key, title in wanted.items() if not known or key not in known]
+        yield from _adding(self.connection, _ADD_PERMISSIONS, rows)
 
     def _site(self) -> Iterator[Statement]:
         if not self._has("sites.Site") or _holds(self.before, "sites.Site"):
@@ -313,9 +327,20 @@ def _codenames(state: ProjectState) -> set[tuple[str, str, str]]:
     return found
 
 
-def _filled(connection: Any, text: str) -> str:
+def _adding(connection: Any, text: str, rows: Sequence[tuple[str, ...]]) -> Iterator[Statement]:
+    """Yield the statements that add those rows which are not there, in that order."""
+    size = connection.replay_class.rows_at_a_time
+    for start in range(0, len(rows), size):
+        part = list(enumerate(rows[start : start + size]))
+        united = [f"UNION ALL SELECT {', '.join(['%s'] * (1 + len(row)))}" for _, row in part]
+        params = tuple(value for place, row in part for value in (place, *row))
+        yield Statement(_filled(connection, text, rows="\n    ".join(united)), params)
+
+
+def _filled(connection: Any, text: str, **parts: str) -> str:
     quote = connection.ops.quote_name
     return text.format(
+        **parts,
         content_types=quote("django_content_type"),
         permissions=quote("auth_permission"),
         sites=quote("django_site"),

@@ -35,7 +35,7 @@ class Command(BaseCommand):
             add_selection(action)
 
     def handle(self, *, action: str, **options: Any) -> None:
-        output = Output(self.stdout, no_color=options["no_color"])
+        output = Output.to(self.stdout, no_color=options["no_color"])
         try:
             getattr(self, f"_{action}")(output, options)
         except DomicileError as error:

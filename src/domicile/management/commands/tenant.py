@@ -48,7 +48,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def _run_in_all(self, words: list[str], options: dict[str, Any]) -> None:
-        output = Output(self.stdout, no_color=options["no_color"])
+        output = Output.to(self.stdout, no_color=options["no_color"])
         failed = []
         for tenant in visible_tenants():
             output.line(f"── {tenant.slug}", "bold")

@@ -22,7 +22,7 @@ class Command(BaseCommand):
             module.add_parsers(actions)
 
     def handle(self, *, action: str, **options: Any) -> None:
-        output = Output(self.stdout, no_color=options["no_color"])
+        output = Output.to(self.stdout, no_color=options["no_color"])
         try:
             handler(action)(output, **options)
         except ValidationError as error:
