@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from time import monotonic
 
@@ -25,11 +26,23 @@ def show_run(
 ) -> RunEnded:
     """Print what happens in a run, and return how it ended. Closing `events` stops the run."""
     display = _Json(output) if json else _Lines(output, verbosity)
-    with closing(events), closing(display):  # type: ignore[type-var]
+    with closing(events), closing(display), _old_left_alone():  # type: ignore[type-var]
         for event in events:
             display.show(event)
     assert isinstance(event, RunEnded)
     return event
+
+
+@contextmanager
+def _old_left_alone() -> Iterator[None]:
+    """Keep the garbage collector from what is there before: all of the project, which it would look
+    through again and again while the first home's models are rendered.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def refuse_unfinished(run: RunEnded) -> None:
