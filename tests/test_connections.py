@@ -27,7 +27,9 @@ from django.test.testcases import DatabaseOperationForbidden
 
 import domicile
 from domicile import connections as handler_module
+from domicile import wrappers
 from domicile.backends.limits import open_connections
+from domicile.connections import configured, register_family
 from domicile.context import Activation
 from domicile.exceptions import ConnectionLimitReached, UnknownTenant
 from domicile.placement import Home, Placement
@@ -166,7 +168,7 @@ def test_tenant_that_moved_to_a_database_of_its_own(pair, own):
 def test_wrappers_are_bounded(pair):
     a, _ = pair
     enrol(a, "1")
-    with patch.object(handler_module, "_MAX_WRAPPERS", 3), transaction.atomic(using=a.alias):
+    with patch.object(wrappers, "_MAX_WRAPPERS", 3), transaction.atomic(using=a.alias):
         for number in range(10):
             home = Home(f"tenant:x{number}", Placement("schema", f"x{number}"))
             with Activation(home):
@@ -178,13 +180,94 @@ def test_wrappers_are_bounded(pair):
 
 
 def test_open_sessions_are_not_dropped(own):
-    with patch.object(handler_module, "_MAX_WRAPPERS", 1), ExitStack() as stack:
+    with patch.object(wrappers, "_MAX_WRAPPERS", 1), ExitStack() as stack:
         for tenant in own:
             stack.enter_context(transaction.atomic(using=tenant.alias))
             enrol(tenant, "1")
         for tenant in own:
             assert connections[tenant.alias].in_atomic_block
     assert [truth(tenant) for tenant in own] == [{"1": tenant.slug} for tenant in own]
+
+
+# Families ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def family(monkeypatch):
+    families = {}
+    monkeypatch.setattr(handler_module.HomeConnectionHandler, "families", families)
+    return lambda found: register_family("found:", found.__getitem__)
+
+
+def test_a_family_answers_with_homes(pair, family):
+    a, _ = pair
+    enrol(a, "1")
+    home = Home("found:a", a.placement)
+    family({"found:a": home})
+    assert connections["found:a"].session is connections["shared"].session
+    assert homes(Student.objects.using("found:a")) == [a.slug]
+    with a.activate():
+        assert connections["found:a"].home is home
+        assert connections["default"].alias == a.alias
+    with pytest.raises(KeyError):
+        _ = connections["found:b"]
+    with pytest.raises(ConnectionDoesNotExist):
+        _ = connections["lost:a"]
+
+
+@pytest.mark.parametrize("engine", ["domicile.backends.sqlite3", "django.db.backends.sqlite3"])
+def test_a_family_answers_with_settings(campus: Campus, family, tmp_path, engine):  # noqa: F811
+    databases = {"found:a": configured({"ENGINE": engine, "NAME": tmp_path / "file"})}
+    family(databases)
+    wrapper = connections["found:a"]
+    assert wrapper is connections["found:a"]
+    wrapper.ensure_connection()
+    assert wrapper in connections.all(initialized_only=True)
+    assert "found:a" not in set(connections)
+    databases["found:a"] = configured({**databases["found:a"], "CONN_MAX_AGE": 5})
+    assert connections["found:a"].settings_dict["CONN_MAX_AGE"] == 5
+    assert wrapper.connection is None
+    assert wrapper not in connections.all(initialized_only=True)
+    connections.forget("found:a")
+
+
+def test_a_family_may_answer_otherwise_once_a_transaction_has_ended(family, tmp_path, campus):  # noqa: F811
+    file = {"ENGINE": "domicile.backends.sqlite3", "NAME": tmp_path / "file"}
+    databases = {"found:a": configured(file)}
+    family(databases)
+    try:
+        with transaction.atomic(using="found:a"):
+            before = connections["found:a"]
+            databases["found:a"] = configured({**file, "NAME": tmp_path / "other"})
+            assert connections["found:a"] is before
+        assert connections["found:a"].settings_dict["NAME"] == tmp_path / "other"
+    finally:
+        connections.forget("found:a")
+
+
+def test_a_home_is_reached_through_another_session(pair, family):
+    """As it is by a replica: here by a database that is added and holds the same rows."""
+    a, _ = pair
+    enrol(a, "1")
+    databases = {"found:replica": configured(settings.DATABASES["default"])}
+    databases["found:a"] = Home("found:a", a.placement, through="found:replica")
+    family(databases)
+    try:
+        assert homes(Student.objects.using("found:a")) == [a.slug]
+        view, owner = connections["found:a"], connections["found:replica"]
+        assert view.owner is owner
+        assert view.session is not connections["shared"].session
+        connections.forget("found:replica")
+        assert owner.connection is None
+        assert connections["found:a"].owner is connections["found:replica"]
+    finally:
+        connections.forget("found:replica")
+
+
+@pytest.mark.parametrize("prefix", ["", ":", "found", "a:b:", "found::"])
+def test_a_prefix_is_a_word_and_a_colon(prefix):
+    with pytest.raises(ValueError, match="colon"):
+        register_family(prefix, {}.__getitem__)
 
 
 # The limit ---------------------------------------------------------------------------------------
@@ -194,7 +277,7 @@ def test_connection_used_longest_ago_is_closed(own):
     with domicile_settings(MAX_CONNECTIONS=2):
         for tenant in own:
             homes(Student.objects.using(tenant.alias))
-        assert open_connections.stats() == {"open": 2, "limit": 2}
+        assert open_connections.stats() == {"open": 2, "limit": 2, "waiting": 0}
         still = [connections[tenant.alias].connection is not None for tenant in own]
         assert still == [False, True, True]
         assert homes(Student.objects.using(own[0].alias)) == []

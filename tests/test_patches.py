@@ -10,11 +10,16 @@ import pickle
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.contrib.contenttypes.models import ContentTypeManager
 from django.db import models
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import QuerySet, Subquery
+from django.db.models.deletion import Collector
 from django.db.models.manager import BaseManager
+from django.db.models.query import ModelIterable, RawModelIterable
 from django.db.models.sql import Query
 from django.db.models.sql.compiler import SQLCompiler
+from django.db.models.sql.datastructures import Join
 
 from domicile import patches
 from domicile.exceptions import CrossTenantError
@@ -31,6 +36,15 @@ SIGNATURES = {
     (Subquery, "__init__"): ["queryset", "output_field", "extra"],
     (Query, "as_sql"): ["compiler", "connection"],
     (SQLCompiler, "get_combinator_sql"): ["combinator", "all"],
+    (Query, "split_exclude"): ["filter_expr", "can_reuse", "names_with_path"],
+    (Join, "as_sql"): ["compiler", "connection"],
+    (Collector, "related_objects"): ["related_model", "related_fields", "objs"],
+    (MigrationRecorder, "ensure_schema"): [],
+    (MigrationRecorder, "record_applied"): ["app", "name"],
+    (MigrationRecorder, "record_unapplied"): ["app", "name"],
+    (ContentTypeManager, "db_manager"): ["using", "hints"],
+    (models.Model, "full_clean"): ["exclude", "validate_unique", "validate_constraints"],
+    (models.Model, "validate_unique"): ["exclude"],
     (models.Model, "save_base"): ["raw", "force_insert", "force_update", "using", "update_fields"],
     (models.Model, "delete"): ["using", "keep_parents"],
 }
@@ -42,6 +56,12 @@ def test_django_still_has_these_signatures(owner: type, name: str):
     parameters = list(inspect.signature(getattr(owner, name)).parameters)
     assert parameters == ["self", *SIGNATURES[owner, name]]
     assert getattr(owner, name).__wrapped__.__module__.startswith("django.")
+
+
+@pytest.mark.parametrize("iterable", [ModelIterable, RawModelIterable])
+def test_rows_come_from_iterables_without_arguments(iterable: type):
+    # Patched only where a rule has replicas.
+    assert list(inspect.signature(iterable.__iter__).parameters) == ["self"]
 
 
 def test_bulk_create_takes_the_objects_first():

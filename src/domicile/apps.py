@@ -1,5 +1,7 @@
 """Wires the parts together; has no logic of its own."""
 
+import sys
+
 from django.apps import AppConfig
 from django.contrib.admin import apps as admin_apps
 
@@ -11,15 +13,25 @@ class DomicileConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from domicile import checks, connections, patches
+        from domicile import checks, connections, guards, patches
+        from domicile.added import find_added
         from domicile.integrations import sessions, sites
+        from domicile.periods.homes import PREFIX, find
         from domicile.registry import registry
+        from domicile.replicas import writes
 
-        connections.install(registry.home_of)
+        connections.install(registry.home_of, find_added)
+        connections.register_family(PREFIX, find)
         patches.install()
+        guards.install()
+        writes.install()
         sessions.install()
         sites.install()
         checks.register_checks()
+        if "celery" in sys.modules:
+            from domicile.integrations import celery_positions
+
+            celery_positions.install()
 
 
 class AdminConfig(admin_apps.AdminConfig):

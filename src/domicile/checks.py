@@ -11,7 +11,7 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
 from django.db import DEFAULT_DB_ALIAS
 from django.db.utils import load_backend
 from django.utils.module_loading import import_string
@@ -19,9 +19,13 @@ from django.utils.module_loading import import_string
 from domicile import resolvers
 from domicile.backends.sharing import SharedSession
 from domicile.conf import PlacementTemplate, conf
+from domicile.connection_checks import check_connections, check_limits
+from domicile.connections import HomeConnectionHandler
 from domicile.models import Domain, Tenant
 from domicile.placement import SHARED_ALIAS, TENANT_PREFIX
+from domicile.replicas.checks import check_reading
 from domicile.residence import Residence, app_labels, residence_of, residence_of_app
+from domicile.rules.checks import check_rules, check_twins
 
 TAG = "domicile"
 ROUTER = "domicile.router.Router"
@@ -70,8 +74,9 @@ def _databases() -> Findings:
             "Domicile's router is not in DATABASE_ROUTERS, so tenants' rows go to 'default'.",
             f"Add '{ROUTER}' to DATABASE_ROUTERS.",
         )
+    families = tuple(HomeConnectionHandler.families)
     for alias in settings.DATABASES:
-        if alias == SHARED_ALIAS or alias.startswith(TENANT_PREFIX):
+        if alias == SHARED_ALIAS or alias.startswith((TENANT_PREFIX, *families)):
             yield _error(
                 3,
                 f"DATABASES has an alias {alias!r}, which Domicile makes itself.",
@@ -217,8 +222,13 @@ def _numbers() -> Findings:
     for name in (
         "max_connections",
         "connection_wait",
+        "processes",
+        "threads",
         "registry_max_age",
         "registry_size",
+        "position_wait",
+        "position_max_age",
+        "write_window",
         "retry_after",
     ):
         value = getattr(conf(), name)
@@ -277,7 +287,9 @@ def _accounts() -> Findings:
 
 def _relations() -> Findings:
     apart = [
-        template.key for template in conf().placements.values() if template.layout == "database"
+        template.key
+        for template in conf().placements.values()
+        if template.layout == "database" and not template.houses_periods
     ]
     for model in apps.get_models(include_auto_created=True):
         for field in model._meta.local_fields:
@@ -353,3 +365,8 @@ def _installed(label: str) -> bool:
 def register_checks() -> None:
     """Have `check`, and every command that checks, run these."""
     register(check_settings, TAG)
+    register(check_rules, TAG)
+    register(check_reading, TAG)
+    register(check_twins, Tags.database)
+    register(check_connections, TAG)
+    register(check_limits, Tags.database)

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+
+if TYPE_CHECKING:
+    from domicile.rules.base import Rule
 
 Layout = Literal["schema", "database"]
 
@@ -38,6 +41,8 @@ class PlacementTemplate:
     settings: Mapping[str, Any] | None = None
     #: Schemas that a tenant in a schema also reads from, after its own.
     extra_schemas: tuple[str, ...] = ("public",)
+    #: It houses periods, not tenants; the name of one takes the place of `{slug}` in `pattern`.
+    houses_periods: bool = False
 
     @classmethod
     def from_settings(cls, key: str, entry: Mapping[str, Any]) -> PlacementTemplate:
@@ -48,19 +53,22 @@ class PlacementTemplate:
                 f"DOMICILE['PLACEMENTS'][{key!r}] names neither a DATABASE (an alias of DATABASES)"
                 " nor an ENGINE of its own."
             )
-        if "{slug}" not in pattern:
+        houses_periods = "{period}" in pattern
+        if houses_periods == ("{slug}" in pattern):
             raise ImproperlyConfigured(
-                f"DOMICILE['PLACEMENTS'][{key!r}] needs a SCHEMA or a NAME that contains '{{slug}}'"
-                f" (it has {pattern!r}), or all tenants would share one home."
+                f"DOMICILE['PLACEMENTS'][{key!r}] needs a SCHEMA or a NAME that contains either"
+                f" '{{slug}}' or '{{period}}' (it has {pattern!r}), or all tenants, or all periods,"
+                " would share one home."
             )
         own = {name: value for name, value in entry.items() if name != "DATABASE"}
         return cls(
             key=key,
             layout=layout,
-            pattern=pattern,
+            pattern=pattern.replace("{period}", "{slug}"),
             database=entry.get("DATABASE"),
             settings=own if "ENGINE" in entry else None,
             extra_schemas=tuple(entry.get("EXTRA_SCHEMAS", ("public",))),
+            houses_periods=houses_periods,
         )
 
     def locate(self, name: str) -> str:
@@ -97,6 +105,11 @@ class Settings:
     roles: bool = False
     #: Open connections of tenants with a database of their own, in one process.
     max_connections: int = 100
+    #: Count those of `DATABASES` too.
+    count_all_connections: bool = False
+    #: Processes that run at the same time, and threads of each; 0: not said.
+    processes: int = 0
+    threads: int = 1
     #: Seconds to wait for one of them to become idle.
     connection_wait: float = 5.0
     #: Seconds within which every process sees a change of tenants or domains.
@@ -111,6 +124,27 @@ class Settings:
     #: Homes kept ready for new tenants: in each placement so many, or by placement.
     ready: int | Mapping[str, int] = 0
     base_engines: Mapping[str, str] = field(default_factory=dict)
+    #: Where models live, by `domicile.rules`; the first that has a say about a model wins.
+    rules: tuple[Rule, ...] = ()
+    #: Foreign keys that may cross databases: "app.Model.field".
+    relations: tuple[str, ...] = ()
+    #: A write to one database while the `atomic()` of another is open: error, warn or allow.
+    writes_outside_atomic: str = "allow"
+    #: How fresh reads from replicas are: strong, read_your_writes or eventual.
+    consistency: str = "read_your_writes"
+    #: Milliseconds to wait for a replica that has not replayed what must be visible.
+    position_wait: float = 30.0
+    #: Seconds for which a position is carried, and then replayed wherever replicas are well.
+    position_max_age: float = 300.0
+    #: Seconds to read from the primary after a write of which no position is known.
+    write_window: float = 10.0
+    #: What carries positions to a visitor's next request: cookie, session or nothing.
+    position_carrier: str = "cookie"
+    position_cookie: str = "domicile_position"
+    #: The header between services; None: it is neither read nor sent.
+    position_header: str | None = None
+    #: Nothing may be written, anywhere.
+    read_only: bool = False
     #: Keys of `DOMICILE` that mean nothing (a check names them).
     unknown: tuple[str, ...] = ()
 
@@ -126,7 +160,8 @@ class Settings:
             key: PlacementTemplate.from_settings(key, entry)
             for key, entry in given.get("PLACEMENTS", {}).items()
         }
-        values.setdefault("default_placement", next(iter(values["placements"]), ""))
+        houses = [key for key, each in values["placements"].items() if not each.houses_periods]
+        values.setdefault("default_placement", next(iter(houses), ""))
         unknown = tuple(key for key in given if key.lower() not in known or key != key.upper())
         return cls(**values, unknown=unknown)
 
@@ -142,6 +177,8 @@ class Settings:
 
     def ready_homes(self, key: str) -> int:
         """Return how many homes are to be ready in a placement."""
+        if self.placement(key).houses_periods:
+            return 0
         return self.ready if isinstance(self.ready, int) else self.ready.get(key, 0)
 
     @cached_property

@@ -6,19 +6,22 @@
   database's.
 - `connections["shared"]` is the default database's, always.
 - `connections["tenant:<slug>"]` is that tenant's, whatever is active.
+- Any other `connections["<family>:<name>"]` is what the function says that `register_family()` was
+  given for that family: a home, or a database by its settings.
+- An alias that is in no family and not in `DATABASES` may be a database that was added at run time.
 
 Everything else is Django's own. Iterating gives the aliases of `DATABASES` as before, so that test
 runners and `--database` see no more than they know; `all()`, which closes connections and resets
-queries, also gives the tenants' own sessions of this thread.
+queries, also gives the sessions that run-time aliases have of their own in this thread.
 """
 
 from __future__ import annotations
 
 import threading
 from asyncio import _get_running_loop
-from collections import OrderedDict
-from collections.abc import Callable
-from itertools import islice
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from copy import deepcopy
 from typing import Any, ClassVar
 
 from django.core.exceptions import ImproperlyConfigured
@@ -26,52 +29,18 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.utils import ConnectionHandler, load_backend
 from django.utils.connection import ConnectionDoesNotExist
 
+from domicile.backends.census import census
 from domicile.backends.limits import open_connections
 from domicile.backends.sharing import SharedSession
 from domicile.conf import PlacementTemplate, conf
 from domicile.context import innermost
 from domicile.placement import SHARED_ALIAS, TENANT_PREFIX, Home
+from domicile.wrappers import Wrappers, owns_session
 
-#: Wrappers of each kind kept per thread.
-_MAX_WRAPPERS = 256
-
-
-class Wrappers:
-    """One thread's wrappers, or in async code one task's."""
-
-    def __init__(self) -> None:
-        #: Of the aliases of `DATABASES`.
-        self.static: dict[str, Any] = {}
-        #: Of run-time aliases, those used last at the end. They look at the session of a static
-        #: database, and hold no state of their own.
-        self.views: OrderedDict[str, SharedSession] = OrderedDict()
-        #: The same, with a session of their own.
-        self.own: OrderedDict[str, SharedSession] = OrderedDict()
-        #: Of these the one used last, which is mostly the one that is used next.
-        self.last: SharedSession | None = None
-
-    def get(self, alias: str) -> SharedSession | None:
-        wrapper = self.views.get(alias)
-        if wrapper is not None:
-            self.views.move_to_end(alias)
-            return wrapper
-        wrapper = self.own.get(alias)
-        if wrapper is not None:
-            self.own.move_to_end(alias)
-        return wrapper
-
-    def put(self, alias: str, wrapper: SharedSession) -> None:
-        """Keep a wrapper; drop those used longest ago that hold no open connection."""
-        wrappers = self.own if wrapper.owner is wrapper else self.views
-        wrappers[alias] = wrapper
-        surplus = max(0, len(wrappers) - _MAX_WRAPPERS)
-        for other in list(islice(wrappers, surplus)):
-            if wrappers is self.views or wrappers[other].connection is None:
-                del wrappers[other]
-
-    def pop(self, alias: str) -> SharedSession | None:
-        self.last = None
-        return self.views.pop(alias, None) or self.own.pop(alias, None)
+#: What is behind a run-time alias: a home; or a database's settings, as `configured()` completes
+#: them and the same object until they change.
+Behind = Home | Mapping[str, Any]
+Find = Callable[[str], Behind]
 
 
 class HomeConnectionHandler(ConnectionHandler):
@@ -86,6 +55,10 @@ class HomeConnectionHandler(ConnectionHandler):
 
     #: Answers alias → home for tenants that are not active; set by `install()`.
     find_home: ClassVar[Callable[[str], Home]]
+    #: The same for other families of run-time aliases, by their prefixes, which end in a colon.
+    families: ClassVar[dict[str, Find]] = {}
+    #: Answers for what is in no family and not in `DATABASES`; None: it is nowhere.
+    find_added: ClassVar[Callable[[str], Behind | None]]
 
     def __getitem__(self, alias: str) -> Any:
         frame = innermost.get()
@@ -96,9 +69,16 @@ class HomeConnectionHandler(ConnectionHandler):
             if last is None or last.home is not home:
                 return self._wrapper_of(home, wrappers)
             return last
-        if alias.startswith(TENANT_PREFIX):
-            return self._wrapper_of(type(self).find_home(alias), self._wrappers())
-        return self._shared() if alias == SHARED_ALIAS else self.static(alias)
+        if ":" in alias:
+            if alias.startswith(TENANT_PREFIX):
+                return self._wrapper_of(type(self).find_home(alias), self._wrappers())
+            find = self.families.get(alias[: alias.index(":") + 1])
+            if find is not None:
+                return self._at_run_time(alias, find(alias))
+        if alias == SHARED_ALIAS:
+            return self._shared()
+        wrapper = self._wrappers().static.get(alias)
+        return self._first(alias) if wrapper is None else wrapper
 
     def __setitem__(self, alias: str, wrapper: Any) -> None:
         self._wrappers().static[alias] = wrapper
@@ -117,6 +97,36 @@ class HomeConnectionHandler(ConnectionHandler):
             if alias not in self.settings:
                 raise self.exception_class(f"The connection '{alias}' doesn't exist.")
             wrapper = static[alias] = self.create_connection(alias)
+            if conf().count_all_connections:
+                _limit(wrapper)
+            census.note(wrapper)
+        return wrapper
+
+    def _first(self, alias: str) -> Any:
+        """Return what has no wrapper yet among the static ones."""
+        if alias in self.settings:
+            return self.static(alias)
+        wrapper = self._wrappers().own.get(alias)
+        if wrapper is not None and wrapper.in_atomic_block:
+            return wrapper  # Whatever becomes of the alias, a transaction ends where it began.
+        behind = type(self).find_added(alias)
+        if behind is None:
+            self.forget(alias)
+            raise self.exception_class(f"The connection '{alias}' doesn't exist.")
+        return self._at_run_time(alias, behind)
+
+    def _at_run_time(self, alias: str, behind: Behind) -> Any:
+        if isinstance(behind, Home):
+            return self._wrapper_of(behind, self._wrappers())
+        wrapper = self._wrappers().get(alias)
+        if wrapper is None or (_differs(wrapper, behind) and not wrapper.in_atomic_block):
+            self.forget(alias)
+            wrapper = load_backend(behind["ENGINE"]).DatabaseWrapper(behind, alias)
+            if isinstance(wrapper, SharedSession):
+                wrapper.host = self.static(DEFAULT_DB_ALIAS)
+            _limit(wrapper)
+            self._wrappers().put(alias, wrapper)
+            census.note(wrapper)
         return wrapper
 
     def all(self, initialized_only: bool = False) -> list[Any]:
@@ -124,20 +134,25 @@ class HomeConnectionHandler(ConnectionHandler):
             for alias in self.settings:
                 self.static(alias)
         wrappers = self._wrappers()
+        for alias in [alias for alias in wrappers.own if ":" not in alias]:
+            with suppress(Exception):  # Who closes connections asks for no news.
+                self._first(alias)  # Forgets one that was removed.
         return [*wrappers.static.values(), *wrappers.own.values()]
 
     def forget(self, alias: str) -> None:
         """Close and drop this thread's wrapper of a run-time alias."""
         wrapper = self._wrappers().pop(alias)
-        if wrapper is not None and wrapper.owner is wrapper:
+        if wrapper is not None and owns_session(wrapper):
             wrapper.close()
+            if alias not in self.settings:
+                census.retire(wrapper)
 
     def open(self, home: Home) -> Any:
         """Return a new wrapper for a home."""
         template = conf().placement(home.placement.template)
         host = self.static(DEFAULT_DB_ALIAS)
         if template.database is not None:
-            host = self.host(template)
+            host = self.host(template, home.through)
             if template.layout in host.shared_layouts:
                 return host.view(home.alias, home)
             settings = _settings_beside(host, template.locate(home.placement.name))
@@ -147,16 +162,20 @@ class HomeConnectionHandler(ConnectionHandler):
         wrapper.home = home
         wrapper.host = host
         wrapper.session.limits = open_connections
+        census.note(wrapper)
         return wrapper
 
-    def host(self, template: PlacementTemplate) -> Any:
-        """Return the wrapper of the database, or of the server, where a template places homes."""
+    def host(self, template: PlacementTemplate, through: str | None = None) -> Any:
+        """Return the wrapper of the database, or of the server, where a template places homes; or
+        of one that holds the same rows, by its alias.
+        """
         if template.database is None:
             return self._server_of(template)
-        host = self.static(template.database)
+        alias = through or template.database
+        host = self[alias] if alias != DEFAULT_DB_ALIAS else self.static(alias)
         if not isinstance(host, SharedSession):
             raise ImproperlyConfigured(
-                f"DATABASES[{template.database!r}] has the engine"
+                f"DATABASES[{alias!r}] has the engine"
                 f" {host.settings_dict['ENGINE']!r}; tenants need one of domicile.backends."
             )
         return host
@@ -212,6 +231,43 @@ class HomeConnectionHandler(ConnectionHandler):
         return _without_pool(configured[DEFAULT_DB_ALIAS])
 
 
+def _limit(wrapper: Any) -> None:
+    """Have `MAX_CONNECTIONS` count a wrapper's session. A pool has a limit of its own, and what is
+    in memory must not be closed.
+    """
+    in_memory = wrapper.vendor == "sqlite" and wrapper.is_in_memory_db()
+    if (
+        isinstance(wrapper, SharedSession)
+        and not wrapper.settings_dict["OPTIONS"].get("pool")
+        and not in_memory
+    ):
+        wrapper.session.limits = open_connections
+
+
+def _differs(wrapper: Any, settings: Mapping[str, Any]) -> bool:
+    """Whether a database's settings have changed since its wrapper was made."""
+    return wrapper.settings_dict is not settings and bool(wrapper.settings_dict != settings)
+
+
+def configured(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a database's settings with all that Django fills in, as a new dict."""
+    databases = {DEFAULT_DB_ALIAS: deepcopy(dict(settings))}
+    return connections.configure_settings(databases)[DEFAULT_DB_ALIAS]
+
+
+def register_family(prefix: str, find: Find) -> None:
+    """Have `connections["<prefix><name>"]` answer with what `find` says of such an alias.
+
+    :param prefix: a word and a colon, such as `"period:"`.
+    :param find: takes the whole alias and returns a `Home` of that same alias, or the settings of a
+        database (see `Behind`). It is asked each time, so it should answer from memory. For an
+        alias that stands for nothing it raises.
+    """
+    if not prefix.removesuffix(":").isidentifier() or not prefix.endswith(":"):
+        raise ValueError(f"{prefix!r} cannot be a family of aliases: write a word and a colon.")
+    HomeConnectionHandler.families[prefix] = find
+
+
 def _settings_beside(host: Any, name: str) -> dict[str, Any]:
     return _without_pool({**host.settings_dict, "NAME": name})
 
@@ -222,13 +278,23 @@ def _without_pool(settings: dict[str, Any]) -> dict[str, Any]:
     return {**settings, "OPTIONS": options}
 
 
-def install(find_home: Callable[[str], Home]) -> None:
-    """Make `django.db.connections` answer for homes; `find_home` knows tenants by alias.
+def _nowhere(alias: str) -> None:
+    """Nothing was added at run time."""
+
+
+def install(
+    find_home: Callable[[str], Home], find_added: Callable[[str], Behind | None] = _nowhere
+) -> None:
+    """Make `django.db.connections` answer for homes.
+
+    :param find_home: knows tenants by alias.
+    :param find_added: knows what was added at run time, by alias; None for anything else.
 
     Its class is changed, not the object: `from django.db import connections` has been run by then
     in many modules.
     """
     HomeConnectionHandler.find_home = staticmethod(find_home)
+    HomeConnectionHandler.find_added = staticmethod(find_added)
     if isinstance(connections, HomeConnectionHandler):
         return
     opened = {

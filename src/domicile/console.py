@@ -35,6 +35,10 @@ class Output:
     def line(self, text: str, style: str = "") -> None:
         self.stdout.write(f"{text}\n")
 
+    def item(self, text: str, style: str = "") -> None:
+        """Print one of several sentences; in a terminal long ones are wrapped under themselves."""
+        self.line(f"- {text}")
+
     def json(self, value: Any) -> None:
         self.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 

@@ -82,7 +82,7 @@ class Activation:
         self.__exit__()
 
     def __call__(self, func: F) -> F:
-        return _wrapped(func, lambda: self)
+        return wrapped_in(func, lambda: self)
 
 
 class LateActivation(Activation):
@@ -123,10 +123,11 @@ def bind(func: F) -> F:
     so `Thread(target=bind(work))` is how work goes on for the same tenant in a thread of its own.
     """
     activation = current_activation()
-    return _wrapped(func, lambda: activation)
+    return wrapped_in(func, lambda: activation)
 
 
-def _wrapped(func: Any, enter: Callable[[], Any]) -> Any:
+def wrapped_in(func: Any, enter: Callable[[], Any]) -> Any:
+    """Return `func` so that each call of it, or each step, is inside what `enter` returns."""
     if iscoroutinefunction(func):
 
         @functools.wraps(func)

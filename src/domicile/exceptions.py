@@ -3,9 +3,18 @@
 DomicileError
  ├─ TenantRequired            a tenant model was touched with no tenant active
  ├─ CrossTenantError          a row, queryset or relation of one home used in another (a ValueError)
+ ├─ CrossDatabaseError        the same of two databases that a rule tells apart (a ValueError)
+ ├─ WriteRefused              a write to what may only be read
+ │   └─ WriteOutsideAtomic    a write outside the transaction, while another database's is open
+ ├─ PeriodRequired            a row, or a query, of a model by time tells no time (a ValueError)
+ │   └─ TooManyPeriods        or more of it than its rule allows
+ ├─ PeriodChanged             a row was to be saved whose time is in another period's home
+ ├─ PeriodMissing             a period has no home, and none is made for it (a LookupError)
  ├─ UnknownTenant             no such tenant, or not one that may be seen yet (a LookupError)
  ├─ UnknownRun                no such run of migrations (a LookupError)
  ├─ UnknownPlacement          no such kind of home (a LookupError)
+ ├─ UnknownDatabase           no database was added under this alias (a LookupError)
+ ├─ DatabaseInUse             a database was to be removed while somebody is at work in it
  ├─ TenantUnavailable         suspended, under maintenance, or on its way out
  ├─ TenantBusy                another process is working on this tenant
  │   └─ HomeBusy              somebody holds a lock in its home that a migration needs
@@ -27,6 +36,7 @@ DomicileError
  ├─ MigrationsUnknown         a home has had migrations that this project does not have
  ├─ ArchiveRefused            the file is no archive of a tenant, or not one to import here
  ├─ ConnectionLimitReached    every connection allowed to this process is in use
+ ├─ ReplicasExhausted         no replica is well, and the primary serves enough (OperationalError)
  └─ NotSupported              this engine cannot do it
 """
 
@@ -50,6 +60,34 @@ class CrossTenantError(DomicileError, ValueError):
     """Something that belongs to one home was used in another."""
 
 
+class CrossDatabaseError(DomicileError, ValueError):
+    """A row, queryset or relation of one database was used in another."""
+
+
+class WriteRefused(DomicileError):
+    """A write to something that may only be read; nothing was sent."""
+
+
+class WriteOutsideAtomic(WriteRefused):
+    """A write to one database outside its `atomic()`, while that of another was open."""
+
+
+class PeriodRequired(DomicileError, ValueError):
+    """A row, or a query, of a model whose rows are by time does not tell which."""
+
+
+class TooManyPeriods(PeriodRequired):
+    """A query touches more periods than its rule allows."""
+
+
+class PeriodChanged(DomicileError, ValueError):
+    """A row was to be saved where it is, and its time is in another period."""
+
+
+class PeriodMissing(DomicileError, LookupError):
+    """A period has no home, and none is made for it."""
+
+
 class UnknownTenant(DomicileError, LookupError):
     """No such tenant, or not one that may be seen yet."""
 
@@ -60,6 +98,14 @@ class UnknownRun(DomicileError, LookupError):
 
 class UnknownPlacement(DomicileError, LookupError):
     """No such kind of home in `DOMICILE["PLACEMENTS"]`."""
+
+
+class UnknownDatabase(DomicileError, LookupError):
+    """No database was added at run time under this alias."""
+
+
+class DatabaseInUse(DomicileError):
+    """A database was to be removed while somebody is at work in it."""
 
 
 class TenantUnavailable(DomicileError):
@@ -156,6 +202,10 @@ class ArchiveRefused(DomicileError):
 
 class ConnectionLimitReached(DomicileError, OperationalError):
     """Every connection allowed to this process is in use."""
+
+
+class ReplicasExhausted(DomicileError, OperationalError):
+    """No replica can be read from, and no more reads may fall back on the primary now."""
 
 
 class NotSupported(DomicileError):

@@ -197,26 +197,29 @@ class Visit(Activation):
         if self.vary:
             patch_vary_headers(response, self.vary)
         if response.streaming:
-            self._keep_stream(response)
+            keep_stream(response, self.again)
         return response
 
-    def _keep_stream(self, response: Any) -> None:
-        def close() -> None:
-            del response.close
-            with self.again():
-                response.close()
 
-        response.close = close
-        if getattr(response, "file_to_stream", None) is not None:
-            return  # For the server's `wsgi.file_wrapper`, which a new content would undo.
-        if response.is_async:
-            # Nobody closes the stream of a visitor who has left; the garbage collector would, in
-            # any order and context.
-            stream = astepwise(response._iterator, self.again)
-            response._resource_closers.append(partial(async_to_sync(_aclose), stream))
-        else:
-            stream = Stepwise(response.streaming_content, self.again)
-        response.streaming_content = stream
+def keep_stream(response: Any, enter: Callable[[], Any]) -> None:
+    """Have each step of a streamed response, and its close, be inside what `enter` returns."""
+
+    def close() -> None:
+        del response.close
+        with enter():
+            response.close()
+
+    response.close = close
+    if getattr(response, "file_to_stream", None) is not None:
+        return  # For the server's `wsgi.file_wrapper`, which a new content would undo.
+    if response.is_async:
+        # Nobody closes the stream of a visitor who has left; the garbage collector would, in any
+        # order and context.
+        stream = astepwise(response._iterator, enter)
+        response._resource_closers.append(partial(async_to_sync(_aclose), stream))
+    else:
+        stream = Stepwise(response.streaming_content, enter)
+    response.streaming_content = stream
 
 
 class PathVisit(Visit):

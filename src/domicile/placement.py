@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from django.db import DEFAULT_DB_ALIAS
 
 TENANT_PREFIX = "tenant:"
+#: Between the alias of a tenant and that of a replica from which it is read.
+AT_REPLICA = "@"
 SHARED_ALIAS = "shared"
 #: The name of a placement's template, which no slug can be.
 TEMPLATE_NAME = "_template"
@@ -35,10 +37,20 @@ class Home:
 
     alias: str
     placement: Placement
+    #: The alias of a database by whose session it is reached, in place of the placement's own: a
+    #: replica of that.
+    through: str | None = None
 
     @property
     def slug(self) -> str:
-        return self.alias.removeprefix(TENANT_PREFIX)
+        return self.alias.removeprefix(TENANT_PREFIX).partition(AT_REPLICA)[0]
+
+    @property
+    def cure(self) -> str:
+        """What to do where it is gone, for messages."""
+        if self.alias.startswith(TENANT_PREFIX):
+            return f"Restore it, or remove the tenant with `tenants drop {self.slug}`."
+        return "Restore it; if it was dropped on purpose, it is not asked for again."
 
 
 def tenant_alias(slug: str) -> str:

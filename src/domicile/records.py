@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from django.db import models
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from domicile.placement import Home, Placement, tenant_alias
@@ -103,6 +105,25 @@ class ReadyHome(models.Model):
                 fields=["placement_template", "placement_name"], name="domicile_ready_home_once"
             )
         ]
+
+
+class AddedDatabase(models.Model):
+    """A database that was added while the project runs; see `domicile.added`."""
+
+    alias = models.CharField(_("alias"), max_length=63, unique=True)
+    #: As in `DATABASES`; with `LIKE`, what differs from the alias that it names.
+    settings = models.JSONField(_("settings"), default=dict)
+    added_at = models.DateTimeField(_("added"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("added database")
+
+    @cached_property
+    def completed(self) -> dict[str, Any]:
+        """All of its settings; `ImproperlyConfigured` where it is like one that is gone."""
+        from domicile.added import complete
+
+        return complete(self.alias, self.settings)
 
 
 class Move(models.Model):

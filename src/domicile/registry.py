@@ -1,9 +1,9 @@
-"""Tenants by host and by slug, from memory.
+"""Tenants by host and by slug, and databases added at run time, from memory.
 
-What is in memory is true within `REGISTRY_MAX_AGE` seconds: every change to a tenant or a domain
-counts up `RegistryVersion`, in the transaction of the change, and a process that has not looked for
-so long looks at that one number before it answers. What is not in memory costs one query. A
-database that does not answer leaves what is known in force.
+What is in memory is true within `REGISTRY_MAX_AGE` seconds: every change to one of them counts up
+`RegistryVersion`, in the transaction of the change, and a process that has not looked for so long
+looks at that one number before it answers. What is not in memory costs one query. A database that
+does not answer leaves what is known in force.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from datetime import date, time, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -26,10 +27,12 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connectio
 from django.db.models.signals import post_migrate
 
 from domicile.conf import conf
+from domicile.context import active_home
 from domicile.exceptions import UnknownTenant
 from domicile.models import VISIBLE, RegistryVersion
 from domicile.naming import is_slug
 from domicile.placement import (
+    AT_REPLICA,
     SHARED_ALIAS,
     SHARED_ALIASES,
     TENANT_PREFIX,
@@ -37,6 +40,7 @@ from domicile.placement import (
     Placement,
     tenant_alias,
 )
+from domicile.records import AddedDatabase
 
 logger = logging.getLogger("domicile.registry")
 
@@ -92,6 +96,8 @@ class Known:
     def __init__(self) -> None:
         self.present: dict[Key, Entry | None] = {}
         self.absent: dict[Key, Entry | None] = {}
+        #: All that were added at run time, by alias; None: not read yet.
+        self.databases: dict[str, AddedDatabase] | None = None
         self._writing = threading.Lock()
 
     def keep(self, key: Key, entry: Entry | None) -> None:
@@ -124,7 +130,16 @@ class Registry:
         return self._find("domains__host", host)
 
     def home_of(self, alias: str) -> Home:
-        """Return the home behind a tenant's alias; `UnknownTenant` where there is none."""
+        """Return the home behind a tenant's alias; `UnknownTenant` where there is none.
+
+        Behind `tenant:acme@far_replica` is acme's home, reached by that replica's session.
+        """
+        own, _, replica = alias.partition(AT_REPLICA)
+        if replica:
+            home = active_home()
+            if home is None or home.alias != own:
+                home = self.home_of(own)
+            return _at_replica(home, replica)
         entry = self.by_slug(alias.removeprefix(TENANT_PREFIX))
         if entry is None:
             raise UnknownTenant(
@@ -132,8 +147,23 @@ class Registry:
             )
         return entry.home
 
+    def databases(self) -> dict[str, AddedDatabase]:
+        """Return the databases that were added at run time, by alias."""
+        if monotonic() >= self._next_look:
+            self._look()
+        known = self._known
+        if known.databases is not None:
+            return known.databases
+        found = {database.alias: database for database in _added_databases()}
+        connection = connections[SHARED_ALIAS]
+        if connection.autocommit and not connection.in_atomic_block:  # As in `_load`.
+            known.databases = found
+        return found
+
     def announce(self) -> None:
-        """Tell every process that a tenant or a domain changed: this one now, others in time."""
+        """Tell every process that a tenant, a domain or an added database changed: this one now,
+        others in time.
+        """
         RegistryVersion.bump()
         self.clear()
         transaction.on_commit(self.clear, using=SHARED_ALIAS)
@@ -187,6 +217,21 @@ class Registry:
 def _entry(row: dict[str, Any], values: tuple[Any, ...]) -> Entry:
     placement = Placement(row["placement_template"], row["placement_name"])
     return Entry(Home(tenant_alias(row["slug"]), placement), row["status"], tuple(values))
+
+
+def _added_databases() -> list[AddedDatabase]:
+    try:
+        with transaction.atomic(SHARED_ALIAS):
+            return list(AddedDatabase.objects.using(SHARED_ALIAS))
+    except DatabaseError as error:
+        if AddedDatabase._meta.db_table in str(error):  # Its migration has not been run yet.
+            return []
+        raise
+
+
+@lru_cache(maxsize=4096)
+def _at_replica(home: Home, replica: str) -> Home:
+    return Home(f"{home.alias}{AT_REPLICA}{replica}", home.placement, replica)
 
 
 #: This process's.

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS
 
+from domicile import relations, routing
 from domicile.context import active_home
 from domicile.exceptions import CrossTenantError, TenantRequired
-from domicile.placement import SHARED_ALIAS, SHARED_ALIASES, Home, is_tenant_alias
-from domicile.residence import Residence, residence_of, residence_of_app
+from domicile.migrating import is_migrated_in, operation_runs_at
+from domicile.placement import (
+    AT_REPLICA,
+    SHARED_ALIAS,
+    SHARED_ALIASES,
+    TENANT_PREFIX,
+    Home,
+    is_tenant_alias,
+)
+from domicile.residence import Residence, residence_of
+from domicile.routing import Kind, database_of, kind_of, kinds, lodging_of, primary_of
 
 #: The hint by which a queryset remembers the alias of the tenant that it was made in.
 ORIGIN_HINT = "domicile_origin"
+#: The hint that somebody named the alias "default".
+EXPLICIT_HINT = "domicile_explicit"
 
 
 class Router:
@@ -24,34 +37,41 @@ class Router:
     def db_for_read(
         self, model: Any, instance: Any = None, domicile_origin: str | None = None, **hints: Any
     ) -> str:
-        return _route(model, instance, domicile_origin, write=False)
+        kind = kinds.get(model) or kind_of(model)
+        if kind is Kind.SHARED:
+            return DEFAULT_DB_ALIAS if active_home() is None else SHARED_ALIAS
+        alias = _route(model, instance, domicile_origin, hints, write=False)
+        if kind is Kind.PLAIN or EXPLICIT_HINT in hints:
+            return alias
+        return routing.nearby_tenant(alias) if is_tenant_alias(alias) else routing.nearby(alias)
 
     def db_for_write(
         self, model: Any, instance: Any = None, domicile_origin: str | None = None, **hints: Any
     ) -> str:
-        return _route(model, instance, domicile_origin, write=True)
+        if (kinds.get(model) or kind_of(model)) is Kind.SHARED:
+            return DEFAULT_DB_ALIAS if active_home() is None else SHARED_ALIAS
+        return _route(model, instance, domicile_origin, hints, write=True)
 
     def allow_relation(self, obj1: Any, obj2: Any, **hints: Any) -> bool | None:
         one, other = home_alias(obj1), home_alias(obj2)
-        if one is None or other is None or one == other:
-            return True if one == other else None
+        if one is None or other is None:
+            return True if _in_one_database(obj1, obj2) else None
+        if one == other:
+            return relations.allow(obj1, obj2)
         shared = obj1 if one == SHARED_ALIAS else obj2 if other == SHARED_ALIAS else None
         if shared is not None and residence_of(shared) is Residence.SHARED:
-            return True
+            return relations.allow(obj1, obj2)
         raise CrossTenantError(
-            f"{_described(obj1)} lives in {one!r} and {_described(obj2)} in {other!r}: rows of"
+            f"{described(obj1)} lives in {one!r} and {described(obj2)} in {other!r}: rows of"
             " different homes cannot be related."
         )
 
-    def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool | None:
+    def allow_migrate(
+        self, db: str, app_label: str, model_name: str | None = None, **hints: Any
+    ) -> bool | None:
         if app_label == "migrations":
-            return None
-        home = active_home()
-        if is_tenant_alias(db) or (db == DEFAULT_DB_ALIAS and home is not None):
-            return residence_of_app(app_label) is not Residence.SHARED
-        if db in SHARED_ALIASES:
-            return residence_of_app(app_label) is not Residence.TENANT
-        return False
+            return None if is_migrated_in(db) else False
+        return operation_runs_at(db, app_label, model_name, hints)
 
 
 def home_alias(obj: Any) -> str | None:
@@ -59,25 +79,38 @@ def home_alias(obj: Any) -> str | None:
     new instance and for databases that have nothing to do with tenants.
     """
     alias: str | None = obj._state.db
-    if alias in SHARED_ALIASES:
+    if alias is None:
+        return None
+    if alias.startswith(TENANT_PREFIX):
+        return alias if AT_REPLICA not in alias else primary_of(alias)
+    if alias != SHARED_ALIAS:
+        alias = primary_of(alias)
+    if alias == DEFAULT_DB_ALIAS:
         home = active_home()
-        if alias == DEFAULT_DB_ALIAS and home is not None and residence_of(obj) is Residence.TENANT:
+        if home is not None and residence_of(obj) is Residence.TENANT:
             # Written there by hand, as `create_permissions()` does, and meant as in `using=`.
             return home.alias
         return SHARED_ALIAS
-    return alias if is_tenant_alias(alias) else None
+    if alias == SHARED_ALIAS:
+        return alias
+    lodging = lodging_of(type(obj))
+    return SHARED_ALIAS if lodging is not None and lodging.is_at(alias) else None
 
 
-def _route(model: Any, instance: Any, origin: str | None, *, write: bool) -> str:
+def _route(
+    model: Any, instance: Any, origin: str | None, hints: Mapping[str, Any], *, write: bool
+) -> str:
     home = active_home()
     residence = residence_of(model)
     if residence is Residence.SHARED:
-        return shared_alias(home)
+        return _apart(model, instance, hints, home, write=write)
     bound = _bound_home(residence, instance)
     if bound is not None:
         if write:
             refuse_elsewhere(instance, bound, home)
-        return bound if is_tenant_alias(bound) else shared_alias(home)
+        if bound.startswith(TENANT_PREFIX):
+            return bound
+        return _apart(model, instance, hints, home, write=write)
     if home is not None:
         if origin is not None and origin != home.alias:
             raise CrossTenantError(
@@ -90,11 +123,24 @@ def _route(model: Any, instance: Any, origin: str | None, *, write: bool) -> str
     if origin is not None:
         return origin
     if residence is Residence.BOTH:
-        return DEFAULT_DB_ALIAS
+        return _apart(model, instance, hints, home, write=write)
     raise TenantRequired(
         f"{model._meta.label} lives in tenants and none is active: use `with tenant.activate():`,"
         " or .using(tenant.alias)."
     )
+
+
+def _apart(
+    model: Any, instance: Any, hints: Mapping[str, Any], home: Home | None, *, write: bool
+) -> str:
+    """Return the alias of a model's rows that are in no tenant: by a rule, or the shared home."""
+    lodging = lodging_of(model)
+    if lodging is None or EXPLICIT_HINT in hints:
+        return shared_alias(home)
+    if instance is not None:
+        hints = {**hints, "instance": instance}
+    alias = lodging.for_write(hints) if write else lodging.for_read(hints)
+    return shared_alias(home) if alias == DEFAULT_DB_ALIAS else alias
 
 
 def _bound_home(residence: Residence, instance: Any) -> str | None:
@@ -119,7 +165,7 @@ def refuse_elsewhere(instance: Any, alias: str, home: Home | None) -> None:
     if alias == SHARED_ALIAS and residence_of(instance) is Residence.SHARED:
         return
     raise CrossTenantError(
-        f"{_described(instance)} lives in {alias!r} and cannot be written while {here!r} is"
+        f"{described(instance)} lives in {alias!r} and cannot be written while {here!r} is"
         " active. Activate its own tenant, or load the row of this one."
     )
 
@@ -130,7 +176,7 @@ def refuse_copy(instance: Any, using: str) -> None:
     target = SHARED_ALIAS if using in SHARED_ALIASES else using
     if lives is not None and lives != target and (is_tenant_alias(lives) or is_tenant_alias(using)):
         raise CrossTenantError(
-            f"{_described(instance)} lives in {lives!r} and cannot be written to {using!r}. To copy"
+            f"{described(instance)} lives in {lives!r} and cannot be written to {using!r}. To copy"
             " it there, make a new instance."
         )
 
@@ -146,5 +192,10 @@ def shared_alias(home: Home | None) -> str:
     return DEFAULT_DB_ALIAS if home is None else SHARED_ALIAS
 
 
-def _described(obj: Any) -> str:
+def described(obj: Any) -> str:
     return f"{obj._meta.label} {obj.pk!r}"
+
+
+def _in_one_database(one: Any, other: Any) -> bool:
+    here, there = one._state.db, other._state.db
+    return None not in (here, there) and database_of(here) == database_of(there)

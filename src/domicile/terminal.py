@@ -18,7 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from domicile.console import Output, Progress
@@ -43,8 +43,13 @@ class TerminalOutput(Output):
     def line(self, text: str, style: str = "") -> None:
         self.console.print(escape(text), style=style, soft_wrap=True)
 
+    def item(self, text: str, style: str = "") -> None:
+        grid = Table.grid(padding=(0, 1))
+        grid.add_row("-", Text(text, style=style))
+        self.console.print(grid)
+
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        table = Table(*columns, header_style="bold")
+        table = Table(*(Column(name, overflow="fold") for name in columns), header_style="bold")
         for row in rows:
             table.add_row(*(_styled(cell) for cell in row))
         self.console.print(table)

@@ -68,6 +68,11 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "tests.testproject.students",
+    "tests.testproject.people",
+    "tests.testproject.posts",
+    "tests.testproject.events",
+    "tests.testproject.customers",
+    "tests.testproject.sensors",
 ]
 
 DOMICILE = {

@@ -19,7 +19,7 @@ AGAIN = "_again"
 
 
 def _placements() -> list[tuple[str, str]]:
-    return [(key, key) for key in conf().placements]
+    return [(key, key) for key, each in conf().placements.items() if not each.houses_periods]
 
 
 class DomainsField(forms.Field):

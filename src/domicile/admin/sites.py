@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import update_wrapper
 from typing import Any
 
-from django.contrib import admin
 from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.core.exceptions import ImproperlyConfigured
 from django.http import Http404, HttpRequest
@@ -13,6 +12,7 @@ from django.http.response import HttpResponseBase
 from django.urls import path
 from django.utils.html import format_html
 
+from domicile.admin.databases import DatabasesPage
 from domicile.context import active_home, current_tenant
 from domicile.residence import Residence, residence_of
 
@@ -23,7 +23,7 @@ def lives_here(model: Any) -> bool:
     return residence_of(model) in (here, Residence.BOTH)
 
 
-class AdminSite(admin.AdminSite):
+class AdminSite(DatabasesPage):
     """Inside a tenant, the models that live in tenants; outside, those of the shared home.
 
     Models are registered as usual. The pages of those that live elsewhere are 404.
@@ -62,7 +62,11 @@ class AdminSite(admin.AdminSite):
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         apps: list[Any] = super().get_app_list(request, app_label)
         for app in apps:
-            app["models"] = [model for model in app["models"] if lives_here(model["model"])]
+            app["models"] = [
+                model
+                for model in app["models"]
+                if "model" not in model or lives_here(model["model"])
+            ]
         return [app for app in apps if app["models"]]
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
@@ -92,6 +96,11 @@ def _model_of(view: Any) -> Any:
     if owner is None:
         owner = getattr(view, "view_initkwargs", {}).get("model_admin")
     return getattr(owner, "model", None)
+
+
+def _is_listed(entry: dict[str, Any]) -> bool:
+    """Tell whether an entry of an app is shown: one of a model only where that lives."""
+    return "model" not in entry or lives_here(entry["model"])
 
 
 def _require_here(model: Any) -> None:

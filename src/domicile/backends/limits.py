@@ -1,4 +1,5 @@
-"""A cap on the open connections of tenants that have a database of their own, per process.
+"""A cap on the open connections of one process: those of tenants that have a database of their own
+and of databases added at run time; with `COUNT_ALL_CONNECTIONS`, those of `DATABASES` too.
 
 Where the cap is reached, the connection used longest ago is closed, whichever thread opened it,
 provided that it is idle: no transaction, no open cursor. A lock per session keeps its thread from
@@ -29,6 +30,7 @@ class OpenConnections:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._sessions: WeakValueDictionary[int, Session] = WeakValueDictionary()
+        self._waiting = 0
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -52,7 +54,11 @@ class OpenConnections:
                         f" {conf().connection_wait:g} s. Allow more, or close cursors and"
                         " transactions sooner."
                     )
-                self._changed.wait(min(left, _LOOK_EVERY))
+                self._waiting += 1
+                try:
+                    self._changed.wait(min(left, _LOOK_EVERY))
+                finally:
+                    self._waiting -= 1
             self._sessions[id(session)] = session
 
     def released(self, session: Session) -> None:
@@ -70,8 +76,9 @@ class OpenConnections:
         return False
 
     def stats(self) -> dict[str, Any]:
-        """Return how many are open, and how many may be."""
-        return {"open": len(self._sessions), "limit": conf().max_connections}
+        """Return how many are open, how many may be, and how many threads wait for one."""
+        limit = conf().max_connections
+        return {"open": len(self._sessions), "limit": limit, "waiting": self._waiting}
 
 
 #: This process's.

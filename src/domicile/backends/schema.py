@@ -56,7 +56,7 @@ def _without_constraints(connection: Any, fields: list[Any]) -> Iterator[None]:
 
 
 def _leaves_home(connection: Any, field: Any) -> bool:
-    if connection.home is None or connection.reaches_shared:
+    if connection.reaches_shared:
         return False
     if not (field.is_relation and getattr(field, "db_constraint", False)):
         return False

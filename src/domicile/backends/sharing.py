@@ -9,6 +9,7 @@ transaction, while each wrapper knows the home that its alias stands for.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from threading import get_ident
@@ -82,6 +83,8 @@ class Session:
     close_at: float | None
     execute_wrappers: list[Any]
     _thread_ident: int
+    #: When it was opened last (`time.monotonic()`).
+    opened_at: float | None = None
     #: Who counts this session, where it belongs to one tenant alone.
     limits: OpenConnections | None = None
 
@@ -113,6 +116,11 @@ class Session:
         cursor.close = close
         return cursor
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether it is in a transaction or, where cursors are counted, one is open."""
+        return self.in_atomic_block or not self.autocommit or bool(self._open_cursors)
+
     def close_if_idle(self) -> bool:
         """Close the connection unless it is in use; tell whether it is closed now.
 
@@ -123,7 +131,7 @@ class Session:
         try:
             if self.connection is None:
                 return True
-            if self.in_atomic_block or not self.autocommit or self._open_cursors:
+            if self.is_busy:
                 return False
             connection, self.connection = self.connection, None
             self.forget()
@@ -289,6 +297,7 @@ class SharedSession(BaseDatabaseWrapper):
             return
         session, limits = self.session, self.session.limits
         session.forget()
+        session.opened_at = time.monotonic()
         if limits is None:
             super().connect()
         else:

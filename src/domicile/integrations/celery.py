@@ -10,6 +10,9 @@ from __future__ import annotations
 from celery import shared_task
 
 from domicile.fleet.runs.crews import work
+from domicile.integrations import celery_positions
+
+celery_positions.install()
 
 #: Seconds after which a task ends and sends the next: time limits, restarts and other tasks of the
 #: queue meet short tasks, not one that works for as long as the run takes.

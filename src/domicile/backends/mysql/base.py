@@ -14,6 +14,7 @@ from domicile.backends.homes import HomeStore
 from domicile.backends.mysql.catalog import MySQLCatalog
 from domicile.backends.mysql.homes import DatabaseStore, named_lock
 from domicile.backends.mysql.replay import MySQLReplay
+from domicile.backends.mysql.replication import MariaDBReplication
 from domicile.backends.mysql.transfer import MySQLEnd
 from domicile.backends.schema import homed_schema_editor
 from domicile.backends.sharing import SharedSession
@@ -98,6 +99,7 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
     home_stores: ClassVar[dict[Layout, type[HomeStore]]] = {"database": DatabaseStore}
     catalog_class = MySQLCatalog
     replay_class = MySQLReplay
+    replication_class = MariaDBReplication
     end_class = MySQLEnd
     named_lock = named_lock
     SchemaEditorClass = homed_schema_editor(base.DatabaseWrapper.SchemaEditorClass)
@@ -154,7 +156,7 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
             ) from error
         raise HomeMissing(
             f"The database {self.database!r} of {self.alias!r} is gone: it was dropped behind"
-            f" Domicile. Restore it, or remove the tenant with `tenants drop {self.home.slug}`."
+            f" Domicile. {self.home.cure}"
         ) from error
 
     def connect(self) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
 from django.core.signals import setting_changed
+from django.db.backends.base.base import NO_DB_ALIAS
 from psycopg import OperationalError, errors
 
 from domicile.backends.base_engine import base_engine
@@ -24,6 +26,7 @@ from domicile.backends.postgresql.homes import (
 from domicile.backends.postgresql.introspection import homed_introspection
 from domicile.backends.postgresql.operations import homed_operations
 from domicile.backends.postgresql.replay import PostgresReplay
+from domicile.backends.postgresql.replication import PostgresReplication
 from domicile.backends.postgresql.switch import Switch, Way
 from domicile.backends.postgresql.transfer import PostgresEnd
 from domicile.backends.schema import homed_schema_editor
@@ -31,7 +34,7 @@ from domicile.backends.sharing import SharedSession
 from domicile.backends.transfer import MOVED_AWAY
 from domicile.conf import Layout, conf
 from domicile.context import innermost
-from domicile.exceptions import HomeMissing, HomeMoved
+from domicile.exceptions import ConnectionLimitReached, HomeMissing, HomeMoved
 from domicile.placement import Placement
 
 base = base_engine("postgresql")
@@ -39,7 +42,19 @@ base = base_engine("postgresql")
 #: The first version that reports `search_path` after every change.
 REPORTS_PATH = 180000
 _PATH = b"search_path"
+#: The settings that Django makes a pool, and sets up its connections, by.
+_MAKES_POOL = (
+    *("HOST", "PORT", "NAME", "USER", "PASSWORD"),
+    *("OPTIONS", "TIME_ZONE", "CONN_HEALTH_CHECKS", "CONN_MAX_AGE"),
+)
+_pool_of = base.DatabaseWrapper.pool.fget
 _MET_LIMIT = 50_000
+
+
+def _named_by(rule: Any) -> Collection[str]:
+    """Return the aliases that a rule names; none where it is no rule, which a check tells."""
+    named: Collection[str] = getattr(rule, "databases", tuple)()
+    return named
 
 
 class Met:
@@ -91,6 +106,7 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
     introspection_class = homed_introspection(base.DatabaseWrapper.introspection_class)
     catalog_class = PostgresCatalog
     replay_class = PostgresReplay
+    replication_class = PostgresReplication
     end_class = PostgresEnd
     named_lock = named_lock
     named_locks = named_locks
@@ -99,9 +115,28 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
     @property
     def pool(self) -> Any:
         """The pool of the database, one for all its aliases (Django keys pools by alias)."""
-        if not self.settings_dict["OPTIONS"].get("pool"):
+        if self.alias == NO_DB_ALIAS or not self.settings_dict["OPTIONS"].get("pool"):
             return None
-        return super().pool if self.owner is self else self.owner.pool
+        if self.owner is not self:
+            return self.owner.pool
+        key = self.pool_key
+        # Django finds a pool by its alias: so here by that of a stand-in.
+        return self._connection_pools.get(key) or _pool_of(self.view(key, None))
+
+    def close_pool(self) -> None:
+        if self.owner is not self:
+            self.owner.close_pool()
+        elif self.pool is not None:
+            self._connection_pools.pop(self.pool_key).close()
+
+    @property
+    def pool_key(self) -> str:
+        """What aliases have in common that take connections from the same pool: their settings,
+        and the rules that name them, which may set up sessions.
+        """
+        settings, rules = self.settings_dict, enumerate(conf().rules)
+        named_by = [number for number, rule in rules if self.alias in _named_by(rule)]
+        return repr([*(settings[name] for name in _MAKES_POOL), named_by])
 
     @cached_property
     def pg_version(self) -> int:
@@ -204,26 +239,39 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
             raise HomeMissing(
                 f"The schema {self.schema!r} of {self.alias!r} is not in the database"
                 f" {self.settings_dict['NAME']!r}: it was dropped or renamed behind Domicile."
-                f" Restore it, or remove the tenant with `tenants drop {self.home.slug}`."
+                f" {self.home.cure}"
             ) from error
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         try:
             connection = super().get_new_connection(conn_params)
         except OperationalError as error:
+            self._raise_if_exhausted(error)
             # An error while connecting has no SQLSTATE, only the server's words.
             name = self.settings_dict["NAME"]
             if self.home is not None and f'"{name}" does not exist' in str(error):
                 raise HomeMissing(
                     f"The database {name!r} of {self.alias!r} is gone: it was dropped behind"
-                    " Domicile. Restore it, or remove the tenant with"
-                    f" `tenants drop {self.home.slug}`."
+                    f" Domicile. {self.home.cure}"
                 ) from error
             raise
         # Some of the driver's cursors have slots alone: they cannot change class later.
         connection.cursor_factory = switching_class(connection.cursor_factory)
         connection.server_cursor_factory = switching_class(connection.server_cursor_factory)
         return connection
+
+    def _raise_if_exhausted(self, error: OperationalError) -> None:
+        """Raise `ConnectionLimitReached` where the pool had nothing to give in time."""
+        if type(error).__name__ not in ("PoolTimeout", "TooManyRequests"):
+            return
+        stats = self.pool.get_stats()
+        if stats["pool_size"] < stats["pool_max"]:
+            return  # It could not connect.
+        raise ConnectionLimitReached(
+            f"Cannot connect to {self.alias!r}: all {stats['pool_max']} connections of its pool are"
+            f" in use, and {stats.get('requests_waiting', 0)} others wait ({error}). Allow more by"
+            " OPTIONS['pool']['max_size'], or end transactions and requests sooner."
+        ) from error
 
     def _configure_connection(self, connection: Any) -> bool:
         changed = super()._configure_connection(connection)

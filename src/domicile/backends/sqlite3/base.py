@@ -83,8 +83,7 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
             self.opened = os.stat(self.settings_dict["NAME"])
         except FileNotFoundError as error:
             raise HomeMissing(
-                f"The file {self.settings_dict['NAME']} of {self.alias!r} is gone. Restore it, or"
-                f" remove the tenant with `tenants drop {self.home.slug}`."
+                f"The file {self.settings_dict['NAME']} of {self.alias!r} is gone. {self.home.cure}"
             ) from error
         connection = super().get_new_connection(conn_params)
         connection.set_authorizer(_authorize)

@@ -24,7 +24,7 @@ _OPEN = (
 
 def placement_named(name: str) -> PlacementTemplate:
     """Return the placement of that key, or the only one that places homes in that database."""
-    placements = conf().placements
+    placements = {key: each for key, each in conf().placements.items() if not each.houses_periods}
     if name in placements:
         return placements[name]
     found = [template for template in placements.values() if template.database == name]

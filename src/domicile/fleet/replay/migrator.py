@@ -33,7 +33,7 @@ from domicile.fleet.replay.plan import NEWEST, Course, Plan, Target
 from domicile.fleet.replay.scope import Scope, ScopeFinder
 from domicile.fleet.replay.script import Message, Player, ReplayFailed, Script, is_transaction
 from domicile.fleet.survey import differences
-from domicile.placement import Home
+from domicile.placement import Home, is_tenant_alias
 from domicile.registry import tenant_model
 
 How = Literal["nothing", "captured", "replayed", "django", "faked"]
@@ -317,13 +317,15 @@ def _applied_at(home: Home) -> Applied:
 
 def _at(home: Home, course: Course) -> AbstractContextManager[Any]:
     """Activate a home; with its tenant, where code of the project will be called."""
-    if active_home() == home or not course.runs_python:
+    if active_home() == home or not course.runs_python or not is_tenant_alias(home.alias):
         return _standing_at(home)
     with no_tenant():
         return Activation(home, tenant_model()._base_manager.filter(slug=home.slug).first())
 
 
 def _standing_at(home: Home) -> AbstractContextManager[Any]:
+    if not is_tenant_alias(home.alias):  # Nobody's: it is reached by its alias alone.
+        return no_tenant()
     return nullcontext() if active_home() == home else Activation(home)
 
 

@@ -11,25 +11,29 @@ from django.core.management import call_command
 from django.db import connections, router
 from django.db.migrations.executor import MigrationExecutor
 
+from domicile.added import added_databases
 from domicile.context import no_tenant
 
 
 @dataclass(frozen=True)
 class Migrated:
-    """What became of a database: which migrations were applied, and what went wrong, if it did."""
+    """What became of a database, or of many homes: which migrations were applied, and what went
+    wrong, if it did.
+    """
 
     alias: str
     migrations: tuple[str, ...]
     seconds: float
     error: Exception | None = None
+    homes: int = 1
 
 
 def static_aliases() -> list[str]:
-    """Return the aliases, `default` first, where the routers let any model have its table. One that
-    only has tenants in it has none of its own.
+    """Return the aliases, `default` first and those added at run time last, where the routers let
+    any model have its table. One that only has tenants in it has none of its own.
     """
     models = [model for model in apps.get_models() if model._meta.managed]
-    aliases = sorted(connections, key=lambda alias: alias != "default")
+    aliases = [*sorted(connections, key=lambda alias: alias != "default"), *added_databases()]
     return [
         alias
         for alias in aliases

@@ -1,13 +1,17 @@
-"""`databases migrate|plan`: every database of the project, those of the settings first."""
+"""`databases ACTION …`: every database of the project, those of the settings first."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from domicile.commands import add_verbosity
+from domicile.commands import added as added_command
+from domicile.commands import connections as connections_command
+from domicile.commands import map as map_command
+from domicile.commands import route as route_command
 from domicile.commands.migrate import add_run_options, add_selection, chosen, fleet_events
 from domicile.commands.run_display import refuse_unfinished, show_run
 from domicile.console import Output
@@ -15,13 +19,23 @@ from domicile.exceptions import DomicileError
 from domicile.fleet.runs.control import EVERYTHING, plan_fleet
 from domicile.fleet.runs.databases import Migrated, migrate_databases, pending_in, static_aliases
 from domicile.fleet.runs.events import RunEnded
+from domicile.periods.migrations import migrate_periods, pending_periods
 
+#: Actions that have a module of their own.
+_MODULES = {
+    "route": route_command,
+    "map": map_command,
+    "connections": connections_command,
+    "add": added_command,
+    "remove": added_command,
+}
 #: What the table calls all tenants together.
 _FLEET = "tenants"
+_PERIODS = ("placement", "homes", "pending")
 
 
 class Command(BaseCommand):
-    help = "Migrates all databases: those of the settings by the routers' rules, then all tenants."
+    help = "Migrates all databases, and tells where the rows of each model are."
     requires_system_checks = ["domicile"]
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -33,18 +47,23 @@ class Command(BaseCommand):
         plan.add_argument("--json", action="store_true")
         for action in (migrate, plan):
             add_selection(action)
+        for module in dict.fromkeys(_MODULES.values()):
+            module.add_parsers(actions)
 
     def handle(self, *, action: str, **options: Any) -> None:
         output = Output.to(self.stdout, no_color=options["no_color"])
         try:
-            getattr(self, f"_{action}")(output, options)
+            if action in _MODULES:
+                getattr(_MODULES[action], f"do_{action}")(output, **options)
+            else:
+                getattr(self, f"_{action}")(output, options)
         except DomicileError as error:
             raise CommandError(str(error)) from error
 
     def _migrate(self, output: Output, options: dict[str, Any]) -> None:
         selection, json = chosen(options), options["json"]
         databases = []
-        for database in migrate_databases(fake=options["fake"]):
+        for database in _migrated(fake=options["fake"]):
             databases.append(database)
             if json:
                 output.json_line({"event": "database", **_recorded(database)})
@@ -64,18 +83,30 @@ class Command(BaseCommand):
     def _plan(self, output: Output, options: dict[str, Any]) -> None:
         selection = chosen(options)
         pending = [(alias, pending_in(alias)) for alias in static_aliases()]
+        periods = list(pending_periods())
         forecast = plan_fleet(**vars(selection))
         if options["json"]:
             fleet = {"unchanged": forecast.unchanged, "pending": forecast.as_record()}
-            output.json({"databases": dict(pending), _FLEET: fleet})
+            by_time = [dict(zip(_PERIODS, each, strict=True)) for each in periods]
+            output.json({"databases": dict(pending), "periods": by_time, _FLEET: fleet})
             return
         rows = [[alias, "1", _listed(names)] for alias, names in pending]
+        rows += [[alias, str(homes), _listed(names)] for alias, homes, names in periods]
         rows += [[_FLEET, str(group.homes), _listed(group.migrations)] for group in forecast.groups]
         if forecast.unknown:
             rows.append([_FLEET, str(forecast.unknown), "cannot be read"])
         if forecast.unchanged:
             rows.append([_FLEET, str(forecast.unchanged), _listed(())])
         output.table(["database", "homes", "pending"], rows)
+
+
+def _migrated(*, fake: bool) -> Iterator[Migrated]:
+    """Those of the settings, then rows by time; ends after the first that fails."""
+    for work in (migrate_databases, migrate_periods):
+        for database in work(fake=fake):
+            yield database
+            if database.error is not None:
+                return
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -88,7 +119,7 @@ def _row(database: Migrated) -> list[str]:
     result = f"done in {database.seconds:.1f} s"
     if database.error is not None:
         result = f"{type(database.error).__name__}: {database.error}"
-    return [database.alias, "1", _listed(database.migrations), result]
+    return [database.alias, str(database.homes), _listed(database.migrations), result]
 
 
 def _row_of_fleet(ended: RunEnded) -> list[str]:
@@ -102,6 +133,7 @@ def _row_of_fleet(ended: RunEnded) -> list[str]:
 def _recorded(database: Migrated) -> dict[str, Any]:
     return {
         "alias": database.alias,
+        "homes": database.homes,
         "migrations": database.migrations,
         "seconds": database.seconds,
         "error": None if database.error is None else str(database.error),

@@ -1,0 +1,1 @@
+"""Rows by time: a home for each day, month, quarter or year."""

@@ -1,0 +1,245 @@
+"""The homes of periods: which there are, their aliases, and how a missing one is made.
+
+A home is complete when its `django_migrations` has a row that says so, written last. So what is
+there is read from the databases themselves, and what a killed process left is known for that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.db import connections, transaction
+
+from domicile import routing
+from domicile.backends.homes import HomeStore
+from domicile.conf import conf
+from domicile.exceptions import InvalidName, PeriodMissing
+from domicile.fleet.migrations import Progress, silent
+from domicile.fleet.site import Site, handler
+from domicile.periods.calendar import ALWAYS, Calendar, Period, Spans
+from domicile.periods.making import COMPLETE, make, migrate, migrator
+from domicile.periods.ranges import touches
+from domicile.placement import SHARED_ALIAS, Home, Placement
+from domicile.rules.periods import Periods
+
+PREFIX = "period:"
+
+
+def is_period_alias(alias: str | None) -> bool:
+    """Tell whether an alias is that of one period's home."""
+    return alias is not None and alias.startswith(PREFIX) and alias.count(":") == 2
+
+
+class PeriodHomes:
+    """The homes of one placement: a process knows those that it has seen complete."""
+
+    def __init__(self, placement: str, calendar: Calendar) -> None:
+        self.placement, self.calendar = placement, calendar
+        self.template = conf().placement(placement)
+        self._known: frozenset[Period] = frozenset()
+        self._next_look = 0.0
+
+    # Names -------------------------------------------------------------------------------------
+
+    def alias(self, period: Period) -> str:
+        return f"{PREFIX}{self.placement}:{period}"
+
+    def home(self, period: Period) -> Home:
+        return Home(self.alias(period), self._address(period))
+
+    def site(self, period: Period) -> Site:
+        return Site.of(self._address(period))
+
+    def _address(self, period: Period) -> Placement:
+        return Placement(self.placement, period.file_name)
+
+    def detached_name(self, period: Period) -> str:
+        """Return under which name a home is put aside: one that is no period's."""
+        return self.template.locate(f"{period.file_name}_detached")
+
+    def parse(self, alias: str) -> Period:
+        """Return the period of an alias; `InvalidName` where it names none."""
+        return self.calendar.parse(alias.rpartition(":")[2])
+
+    def now(self) -> Period:
+        return self.calendar.period_of(datetime.now(UTC))
+
+    @property
+    def rules(self) -> list[Periods]:
+        return [rule for rule in period_rules() if rule.placement == self.placement]
+
+    @property
+    def store(self) -> HomeStore:
+        return handler().host(self.template).store(self.template)
+
+    # What is there -----------------------------------------------------------------------------
+
+    def there(self, spans: Spans = ALWAYS) -> list[Period]:
+        """Return the periods that have a home, of those in `spans`, in order.
+
+        The database is asked unless all of them are known: another process may have made one.
+        """
+        known = self._known
+        if (
+            time.monotonic() >= self._next_look
+            or not spans.has_ends
+            or not touches(spans, (period.number for period in known))
+        ):
+            known = self.look()
+        return sorted(period for period in known if period in spans)
+
+    def look(self) -> frozenset[Period]:
+        """Ask the database which homes there are, and are complete."""
+        store, known = self.store, self._known
+        found = self.found(store)
+        new = [located for period, located in found.items() if period not in known]
+        applied = store.applied(new) if new else {}
+        there = frozenset(
+            period
+            for period, located in found.items()
+            if period in known or COMPLETE in applied.get(located, ())
+        )
+        # What an open transaction sees may never be committed.
+        if not store.connection.in_atomic_block:
+            self._known = there
+            self._next_look = time.monotonic() + conf().registry_max_age
+        return there
+
+    def found(self, store: HomeStore) -> dict[Period, str]:
+        """Return the homes that have a period's name, complete or not."""
+        found = {}
+        for located in store.names():
+            try:
+                period = self.calendar.parse(self.template.name_at(located) or "")
+            except InvalidName:
+                continue
+            if self.template.locate(period.file_name) == located:
+                found[period] = located
+        return found
+
+    def forget(self) -> None:
+        """Look again before the next answer."""
+        self._known, self._next_look = frozenset(), 0.0
+
+    # Making ------------------------------------------------------------------------------------
+
+    def for_writing(self, period: Period) -> str:
+        """Return the alias of a period's home, which is made if it is not there.
+
+        :raises PeriodMissing: it is not there, and the rules have none made; or it is older than
+            what they keep, and may be archived at this moment.
+        :raises HomeBusy: another process makes it, and does not come to an end.
+        """
+        if any(self.is_over(period, rule) for rule in self.rules):
+            raise self._missing(period, "it is older than what the rule keeps")
+        if period not in self._known and period not in self.look():
+            self._refuse_making(period)
+            self.make(period)
+        return self.alias(period)
+
+    def _refuse_making(self, period: Period) -> None:
+        reason = ""
+        if any(rule.missing == "refuse" for rule in self.rules):
+            reason = "none is made by a write"
+        elif period.number > self.now().number + max(rule.ahead for rule in self.rules):
+            reason = "it is further ahead than the rule allows"
+        if reason:
+            raise self._missing(period, f"{reason}: `partitions ensure --period {period}` makes it")
+
+    def _missing(self, period: Period, reason: str) -> PeriodMissing:
+        return PeriodMissing(
+            f"There is no home for rows of {period} in placement {self.placement!r}, and {reason}."
+        )
+
+    def is_over(self, period: Period, rule: Periods) -> bool:
+        """Tell whether a rule does not keep a period any more."""
+        return rule.keep is not None and period.number <= self.now().number - rule.keep
+
+    def make(self, period: Period, progress: Progress = silent) -> bool:
+        """Make the home of a period, with all migrations; tell whether that was needed."""
+        return make(self, period, progress)
+
+    def migrate(self, period: Period) -> tuple[str, ...]:
+        """Bring a home to the newest migrations; return what was applied."""
+        return migrate(self, period)
+
+    def alone(self, period: Period) -> AbstractContextManager[bool]:
+        """Hold the lock of a period's home; the value tells whether it was free."""
+        key = f"domicile:period:{self.placement}:{period}"
+        lock: AbstractContextManager[bool] = handler()[SHARED_ALIAS].named_lock(key)
+        return lock
+
+    def models(self) -> list[Any]:
+        """Return the models whose rows are in these homes."""
+        names = {rule.model.lower() for rule in self.rules}
+        return [model for model in apps.get_models() if model._meta.label_lower in names]
+
+
+def period_rules() -> list[Periods]:
+    return [rule for rule in routing.rules() if isinstance(rule, Periods)]
+
+
+_homes: dict[str, PeriodHomes] = {}
+
+
+def homes_of(placement: str) -> PeriodHomes:
+    """Return the homes of a placement; `ImproperlyConfigured` where no rule has it."""
+    homes = _homes.get(placement)
+    if homes is None:
+        rule = next((rule for rule in period_rules() if rule.placement == placement), None)
+        if rule is None:
+            raise ImproperlyConfigured(
+                f"No rule of DOMICILE['RULES'] has the placement {placement!r} for its periods."
+            )
+        homes = _homes[placement] = PeriodHomes(placement, Calendar(rule.every, rule.time_zone))
+    return homes
+
+
+def all_homes() -> list[PeriodHomes]:
+    """Return the homes of each placement once."""
+    return [homes_of(placement) for placement in dict.fromkeys(r.placement for r in period_rules())]
+
+
+def find(alias: str) -> Home | Mapping[str, Any]:
+    """Return the home behind an alias, whether it is there or not; behind `period:<placement>` is
+    the server, which Django asks what it can do.
+    """
+    homes = homes_of(alias.split(":")[1])
+    if not is_period_alias(alias):
+        settings: Mapping[str, Any] = homes.store.connection.settings_dict
+        return settings
+    return homes.home(homes.parse(alias))
+
+
+def by_session(aliases: Iterable[str]) -> list[list[str]]:
+    """Return aliases in groups: what is in one group can be written in one transaction."""
+    groups: dict[int, list[str]] = {}
+    for alias in aliases:
+        connection: Any = connections[alias]
+        groups.setdefault(id(connection.session), []).append(alias)
+    return list(groups.values())
+
+
+@contextmanager
+def atomic_at(aliases: Iterable[str]) -> Iterator[None]:
+    """Open a transaction at each; homes of one session have one together."""
+    with ExitStack() as open_ones:
+        for group in by_session(aliases):
+            open_ones.enter_context(transaction.atomic(using=group[0]))
+        yield
+
+
+def _reset(*, setting: str, **_: Any) -> None:
+    if setting in ("DOMICILE", "DATABASES", "INSTALLED_APPS", "MIGRATION_MODULES"):
+        _homes.clear()
+        migrator.cache_clear()
+
+
+setting_changed.connect(_reset, dispatch_uid="domicile.periods")

@@ -1,0 +1,95 @@
+"""Units of work: what begins one, and what it leaves behind."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction
+
+from domicile.patches.cursors import guard_cursors
+from domicile.replicas.positions import carried_positions, carry_positions
+from domicile.replicas.reading import Entering, Reading, default_level, innermost
+from domicile.replicas.switch import site_refusal
+from domicile.replicas.writes import guard
+
+#: The argument by which `carrying()` is handed what must be visible.
+ARGUMENT = "domicile_position"
+
+
+class UnitOfWork(Entering):
+    """A request, a task, a message: nothing written yet, and no replica chosen.
+
+    One within another, as a task that is done at once is, sees what the outer one wrote, and the
+    outer one what this one did.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_begun)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        inner = innermost.get()
+        super().__exit__()
+        outer = innermost.get()
+        if inner is not None and outer is not None and not outer.is_implicit:
+            outer.wrote |= inner.wrote
+
+
+def _begun() -> Reading:
+    reading, outer = Reading(default_level()), innermost.get()
+    reading.refusal = site_refusal()
+    if outer is not None and not outer.is_implicit:
+        reading.level, reading.milliseconds = outer.level, outer.milliseconds
+        reading.positions, reading.wrote = dict(outer.positions), set(outer.wrote)
+        reading.refusal = reading.refusal or outer.refusal
+    if reading.refusal is not None:
+        guard_cursors(guard)
+    return reading
+
+
+def unit_of_work() -> UnitOfWork:
+    """Return what begins a unit of work: `with`, `async with` or a decorator.
+
+    Requests (by the middleware) and Celery's tasks are one by themselves.
+    """
+    return UnitOfWork()
+
+
+def position_argument() -> dict[str, str]:
+    """Return the argument that tells a task, whose function is decorated by `carrying`, what it
+    has to see: `task.enqueue(1, **position_argument())`. Call it after COMMIT.
+    """
+    text = carried_positions()
+    return {ARGUMENT: text} if text else {}
+
+
+def carrying(func: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate the function of a task, of whatever queue: it is a unit of work, which sees what
+    `position_argument()` tells it.
+    """
+    if iscoroutinefunction(func):
+
+        @functools.wraps(func)
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:
+            text = kwargs.pop(ARGUMENT, "")
+            async with unit_of_work():
+                carry_positions(text)
+                return await func(*args, **kwargs)
+
+    else:
+
+        @functools.wraps(func)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            text = kwargs.pop(ARGUMENT, "")
+            with unit_of_work():
+                carry_positions(text)
+                return func(*args, **kwargs)
+
+    return wrapper

@@ -1,0 +1,231 @@
+"""The rules of the project as tables: one look-up for each model and operation.
+
+Nothing here sends a query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.signals import setting_changed
+from django.db import DEFAULT_DB_ALIAS, connections
+
+from domicile.conf import conf
+from domicile.placement import AT_REPLICA, SHARED_ALIASES, is_tenant_alias
+from domicile.residence import Residence, residence_of, residence_of_app
+from domicile.rules.base import Lodging, Readers, Rule
+
+NO_HINTS: Mapping[str, Any] = MappingProxyType({})
+#: Whether what is read decides what is written, as in `full_clean()`: no replica will do.
+must_read_primary: ContextVar[bool] = ContextVar("domicile_must_read_primary", default=False)
+
+
+@dataclass(frozen=True)
+class Replicated:
+    """What the rules say of replicas."""
+
+    #: Database → who serves its reads.
+    readers: Mapping[str, Readers]
+    #: Replica → the database that it is a copy of.
+    primaries: Mapping[str, str]
+
+
+@cache
+def rules() -> tuple[Rule, ...]:
+    """Return the declared rules; what is no rule a check names."""
+    return tuple(rule for rule in conf().rules if isinstance(rule, Rule))
+
+
+@cache
+def replicated() -> Replicated:
+    """Return what the rules say of the databases of the settings."""
+    readers = {}
+    for alias in settings.DATABASES:
+        found = (rule.readers(alias) for rule in rules())
+        first = next((answer for answer in found if answer is not None), None)
+        if first is not None:
+            readers[alias] = first
+    primaries = {replica: alias for alias, first in readers.items() for replica in first.aliases}
+    return Replicated(readers, primaries)
+
+
+#: Model → where its rows are, of the models that the project has now.
+_lodgings: dict[Any, Lodging | None] = {}
+
+
+def lodging_of(model: Any) -> Lodging | None:
+    """Return how the rows of a model are found; None: in tenants or the shared home, by its app."""
+    try:
+        return _lodgings[model]
+    except KeyError:
+        lodging = _lodging_of(subject_of(model))
+        if getattr(model._meta, "apps", None) is apps and apps.models_ready:
+            # Others, such as those that migrations make for themselves, come and go.
+            _lodgings[model] = lodging
+        return lodging
+
+
+class Kind(Enum):
+    """How much there is to ask about a model's rows."""
+
+    #: In the shared home, all of it: nothing.
+    SHARED = "shared"
+    #: In tenants, perhaps in the shared home too; no rule has a say, and there are no replicas.
+    PLAIN = "plain"
+    RULED = "ruled"
+
+
+#: Model → kind, of the models that the project has now: what the router looks up first.
+kinds: dict[Any, Kind] = {}
+
+
+def kind_of(model: Any) -> Kind:
+    """Return the kind of a model."""
+    kind = kinds.get(model)
+    if kind is None:
+        kind = _kind_of(model)
+        if model in _lodgings:
+            kinds[model] = kind
+    return kind
+
+
+def _kind_of(model: Any) -> Kind:
+    lodging, readers = lodging_of(model), replicated().readers
+    if residence_of(model) is Residence.SHARED:
+        is_shared = lodging is None and DEFAULT_DB_ALIAS not in readers
+        return Kind.SHARED if is_shared else Kind.RULED
+    return Kind.PLAIN if lodging is None and not readers else Kind.RULED
+
+
+def _lodging_of(model: Any) -> Lodging | None:
+    if residence_of(model) is Residence.TENANT:
+        return None
+    answers = (rule.lodging(model) for rule in rules())
+    return next((answer for answer in answers if answer is not None), None)
+
+
+def subject_of(model: Any) -> Any:
+    """Return the model whose home is this one's: what a proxy stands for, whose many-to-many table
+    it is, and the root of what it inherits from, since their rows are read by joins.
+    """
+    meta = model._meta
+    if not hasattr(meta, "concrete_model"):  # What Django's cache in a database has for a model.
+        return model
+    subject = meta.auto_created or meta.concrete_model or model
+    while subject._meta.parents:
+        subject = next(iter(subject._meta.parents))._meta.concrete_model
+    return subject
+
+
+def readers_of(alias: str) -> Readers | None:
+    """Return who else serves reads of a database; None: only itself."""
+    return replicated().readers.get(DEFAULT_DB_ALIAS if alias in SHARED_ALIASES else alias)
+
+
+def primary_of(alias: str) -> str:
+    """Return the alias whose rows are read by `alias`: a replica's primary, otherwise itself."""
+    found = replicated()
+    if not found.readers:
+        return alias
+    primary = found.primaries.get(alias)
+    if primary is not None:
+        return primary
+    if is_tenant_alias(alias):
+        return alias.partition(AT_REPLICA)[0]
+    if alias not in settings.DATABASES:
+        for primary, readers in found.readers.items():
+            if alias in readers.aliases:  # Found at run time.
+                return primary
+    return alias
+
+
+def database_of(alias: str) -> str:
+    """Return the alias by which two aliases are compared: all of one cluster count as one."""
+    return DEFAULT_DB_ALIAS if alias in SHARED_ALIASES else primary_of(alias)
+
+
+def reading(model: Any, hints: Mapping[str, Any] = NO_HINTS) -> str | None:
+    """Return the alias to read a model's rows from, which may be a replica's; None: by its app."""
+    lodging = lodging_of(model)
+    return None if lodging is None else nearby(lodging.for_read(hints))
+
+
+def writing(model: Any, hints: Mapping[str, Any] = NO_HINTS) -> str | None:
+    """Return the alias to write a model's rows to; None: by its app."""
+    lodging = lodging_of(model)
+    return None if lodging is None else lodging.for_write(hints)
+
+
+@contextmanager
+def reading_primary() -> Iterator[None]:
+    """Read no replica: what is read here decides what is written."""
+    token = must_read_primary.set(True)
+    try:
+        yield
+    finally:
+        must_read_primary.reset(token)
+
+
+def _is_bound(readers: Readers, connection: Any) -> bool:
+    """Whether what is read has to come by a connection itself, since it is in `atomic()`. What
+    `TestCase` opens counts, but for a replica that is simulated in the same transaction.
+    """
+    return connection.in_atomic_block and not (
+        getattr(readers, "is_simulated", False)
+        and all(getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)
+    )
+
+
+def nearby(alias: str) -> str:
+    """Return an alias to read from what is at `alias`: a replica's, outside its `atomic()`."""
+    readers = readers_of(alias)
+    if readers is None or must_read_primary.get() or _is_bound(readers, connections[alias]):
+        return alias
+    chosen = readers.choose()
+    return alias if chosen == DEFAULT_DB_ALIAS else chosen
+
+
+def nearby_tenant(alias: str) -> str:
+    """Return an alias to read a tenant from: one of its home on a replica, outside `atomic()`."""
+    connection: Any = connections[alias]
+    host = connection.home and conf().placement(connection.home.placement.template).database
+    readers = None if host is None else readers_of(host)
+    if readers is None or must_read_primary.get() or _is_bound(readers, connection):
+        return alias
+    chosen = readers.choose()
+    return alias if chosen == host else f"{alias}{AT_REPLICA}{chosen}"
+
+
+@cache
+def stays_at_tenant(app_label: str) -> bool:
+    """Return whether an app's rows are read by the alias of the tenant itself, and no replica's."""
+    if residence_of_app(app_label) is Residence.SHARED:
+        return False
+    placed = {template.database for template in conf().placements.values()}
+    return not any(alias and readers_of(alias) for alias in placed)
+
+
+def reset() -> None:
+    """Forget what was compiled."""
+    rules.cache_clear()
+    replicated.cache_clear()
+    stays_at_tenant.cache_clear()
+    _lodgings.clear()
+    kinds.clear()
+
+
+def _reset(*, setting: str, **_: Any) -> None:
+    if setting in ("DOMICILE", "INSTALLED_APPS", "DATABASES"):
+        reset()
+
+
+setting_changed.connect(_reset, dispatch_uid="domicile.routing")

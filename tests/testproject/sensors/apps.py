@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class SensorsConfig(AppConfig):
+    name = "tests.testproject.sensors"
