@@ -4,6 +4,7 @@ import signal
 import sys
 
 from django.core.management import execute_from_command_line
+from domicile.replicas.sets import replica_sets
 
 from campus import DemoError
 from campus.place import opened
@@ -11,6 +12,12 @@ from campus.place import opened
 
 def leave(number: int, frame: object) -> None:
     sys.exit(128 + number)
+
+
+def stop_measuring() -> None:
+    """The servers stop next, and nobody needs to be warned of that."""
+    for replicas in replica_sets():
+        replicas.close()
 
 
 def main() -> None:
@@ -21,11 +28,14 @@ def main() -> None:
             signal.signal(number, leave)
     try:
         with opened(sys.argv[1:]):
-            execute_from_command_line(sys.argv)
+            try:
+                execute_from_command_line(sys.argv)
+            finally:
+                stop_measuring()
     except KeyboardInterrupt:
         sys.exit(130)
     except DemoError as error:
-        sys.exit(f"{error}\nDEMO_SQLITE_ONLY=1 does without PostgreSQL.")
+        sys.exit(f"{error}\nDEMO_SQLITE_ONLY=1 does without database servers.")
 
 
 if __name__ == "__main__":

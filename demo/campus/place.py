@@ -1,4 +1,4 @@
-"""Where the demo keeps its data, and whether PostgreSQL is part of it.
+"""Where the demo keeps its data, and which database servers are part of it.
 
 Known before the settings are, because those name the databases.
 """
@@ -11,7 +11,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .postgres import Server
+    from .mariadb import MariaDB
+    from .postgres import Postgres, Replica
+    from .servers import Server
 
 DEMO = Path(__file__).resolve().parent.parent
 
@@ -27,8 +29,14 @@ DEMO = Path(__file__).resolve().parent.parent
 @dataclass(frozen=True)
 class Place:
     data: Path
-    server: Server | None
+    postgres: Postgres | None = None
+    replica: Replica | None = None
+    mariadb: MariaDB | None = None
     notes: tuple[str, ...] = ()
+
+    def servers(self) -> list[Server]:
+        """Those that are part of it, in the order in which they start."""
+        return [server for server in (self.postgres, self.replica, self.mariadb) if server]
 
     def secret_key(self) -> str:
         file = self.data / "secret_key"
@@ -42,16 +50,21 @@ class Place:
 def place() -> Place:
     data = Path(os.environ.get("DEMO_DATA", DEMO / "data")).resolve()
     if reason := without_postgres():
-        note = f"{reason} All four universities are in SQLite files."
-        return Place(make_folder(data / "sqlite-only"), None, (note,))
-    from .postgres import Server
+        note = f"{reason} Everything is in SQLite files."
+        return Place(make_folder(data / "sqlite-only"), notes=(note,))
+    from .mariadb import MariaDB
+    from .postgres import Postgres, Replica
 
-    data, note = reachable_folder(data)
-    return Place(make_folder(data), Server(data), (note,) if note else ())
+    data, *notes = reachable_folder(data)
+    postgres, mariadb = Postgres(make_folder(data)), MariaDB(data)
+    if reason := mariadb.missing():
+        notes.append(f"{reason} The databases legacy and employees are SQLite files.")
+    found = tuple(note for note in notes if note)
+    return Place(data, postgres, Replica(postgres), None if reason else mariadb, found)
 
 
 def without_postgres() -> str:
-    """Why the demo does without PostgreSQL, or nothing."""
+    """Why the demo does without PostgreSQL, and other servers, or nothing."""
     if os.environ.get("DEMO_SQLITE_ONLY", "0") not in ("", "0"):
         return "PostgreSQL was left out as asked."
     if os.name != "posix":
@@ -67,7 +80,7 @@ def without_postgres() -> str:
 
 def reachable_folder(wanted: Path) -> tuple[Path, str]:
     """The wanted folder, or one that PostgreSQL can open, which runs as another user than root."""
-    from .postgres import reachable
+    from .servers import reachable
 
     parent = next(folder for folder in (wanted, *wanted.parents) if folder.exists())
     if reachable(parent):
@@ -94,10 +107,10 @@ def opened(arguments: list[str]) -> Iterator[None]:
         os.environ["DEMO_DATA"] = options.data
     if options.sqlite_only:
         os.environ["DEMO_SQLITE_ONLY"] = "1"
-    with scratch_place() if options.check else nullcontext():
-        server = place().server
-        with server.in_use() if server else nullcontext():
-            yield
+    with scratch_place() if options.check else nullcontext(), ExitStack() as stack:
+        for server in place().servers():
+            stack.enter_context(server.in_use())
+        yield
 
 
 def read_options(arguments: list[str]) -> argparse.Namespace:

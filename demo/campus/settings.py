@@ -1,6 +1,8 @@
 from logging import LogRecord
+from typing import Any
 
 from django.utils.log import CallbackFilter
+from domicile.rules import Apps, Legacy, Periods, Replicas
 
 from campus.place import place
 
@@ -14,6 +16,13 @@ INSTALLED_APPS = [
     "domicile",
     "universities",
     "students",
+    "users",
+    "blog",
+    "analytics",
+    "customers",
+    "employees",
+    "assets",
+    "sensors",
     "domicile.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -29,25 +38,58 @@ SQLITE = {
         "transaction_mode": "IMMEDIATE",
     },
 }
-FILE = SQLITE | {"NAME": str(PLACE.data / "tenants" / "{slug}.sqlite3")}
 
-if PLACE.server:
-    host, port = PLACE.server.address()
-    DATABASES = {
-        "default": {
-            "ENGINE": "domicile.backends.postgresql",
-            "NAME": "campus",
-            "USER": "campus",
-            "PASSWORD": PLACE.server.password(),
-            "HOST": host,
-            "PORT": port,
-            "CONN_MAX_AGE": 60,
+
+def sqlite(name: str) -> dict[str, Any]:
+    return SQLITE | {"NAME": str(PLACE.data / f"{name}.sqlite3")}
+
+
+def postgres(name: str) -> dict[str, Any]:
+    return PLACE.postgres.settings(name) if PLACE.postgres else sqlite(name)
+
+
+def mariadb(name: str) -> dict[str, Any]:
+    return PLACE.mariadb.settings(name) if PLACE.mariadb else sqlite(name)
+
+
+DATABASES = {
+    "default": postgres("campus") if PLACE.postgres else sqlite("shared"),
+    "users": postgres("users"),
+    "blog": postgres("blog"),
+    "analytics": postgres("analytics"),
+    "legacy": mariadb("legacy"),
+    "employees": mariadb("employees"),
+    "cache": sqlite("cache"),
+    "assets": sqlite("assets"),
+}
+PLACEMENTS = {"file": sqlite("tenants/{slug}"), "months": sqlite("readings-{period}")}
+RULES = [
+    Apps(
+        {
+            "users": "users",
+            "blog": "blog",
+            "analytics": "analytics",
+            "employees": "employees",
+            "assets": "assets",
+            "django_cache": "cache",
         }
+    ),
+    Legacy("legacy", apps=["customers"]),
+    Periods(
+        "sensors.Reading", field="taken_at", every="month", placement="months", unbounded="fan_out"
+    ),
+]
+if PLACE.postgres:
+    DATABASES["timeseries"] = postgres("timeseries")
+    PLACEMENTS = {
+        "schema": {"DATABASE": "default", "SCHEMA": "{slug}"},
+        "file": PLACEMENTS["file"],
+        "months": {"DATABASE": "timeseries", "SCHEMA": "readings_{period}"},
     }
-    PLACEMENTS = {"schema": {"DATABASE": "default", "SCHEMA": "{slug}"}, "file": FILE}
-else:
-    DATABASES = {"default": SQLITE | {"NAME": str(PLACE.data / "shared.sqlite3")}}
-    PLACEMENTS = {"file": FILE}
+if PLACE.replica:
+    for name in ("users", "blog", "analytics"):
+        DATABASES[f"{name}_replica"] = PLACE.replica.settings(name)
+        RULES.append(Replicas(name, [f"{name}_replica"]))
 DATABASE_ROUTERS = ["domicile.router.Router"]
 
 DOMICILE = {
@@ -56,6 +98,8 @@ DOMICILE = {
     "TENANT_APPS": ["students", "admin", "auth", "contenttypes", "sessions"],
     "SHARED_APPS": ["admin", "auth", "contenttypes", "sessions"],
     "PLACEMENTS": PLACEMENTS,
+    "RULES": RULES,
+    "RELATIONS": ["blog.Post.author", "analytics.Event.person", "assets.Asset.holder"],
     "SHARED_URLCONF": "campus.shared_urls",
     "BASE_DOMAINS": ["localhost"],
     "PUBLIC_HOSTS": ["127.0.0.1"],
@@ -70,6 +114,7 @@ DOMICILE = {
 }
 
 MIDDLEWARE = [
+    "domicile.replicas.middleware.ReadYourWritesMiddleware",
     "domicile.middleware.TenantMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -79,6 +124,12 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "cached",
+    }
+}
 ROOT_URLCONF = "campus.urls"
 WSGI_APPLICATION = "campus.wsgi.application"
 ASGI_APPLICATION = "campus.asgi.application"
@@ -97,6 +148,7 @@ TEMPLATES = [
         },
     }
 ]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "/static/"
 
 AUTH_PASSWORD_VALIDATORS = [

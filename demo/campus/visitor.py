@@ -34,6 +34,10 @@ class Page:
         links = {row["number"]: unescape(row["link"]) for row in ROW.finditer(self.text)}
         return links[number]
 
+    def origins(self) -> list[str]:
+        """The databases that its parts came from, in the order of the page."""
+        return [unescape(alias) for alias in re.findall(r'data-from="([^"]*)"', self.text)]
+
     def next(self) -> str | None:
         found = re.search(r'href="([^"]*)" rel="next"', self.text)
         return unescape(found[1]) if found else None

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from django.core.management import call_command
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.executor import MigrationExecutor
 from domicile import create_tenant, migrate_tenant
+from domicile.fleet.runs.databases import static_aliases
+
+from campus.seeding import fill
 
 from .catalogue import CATALOGUE, make_admin
 from .models import University
@@ -15,10 +18,11 @@ from .models import University
 
 def prepare() -> Iterator[str]:
     """Do what is left to do; say before each step what it is."""
-    if pending():
-        yield "Making the shared tables"
-        call_command("migrate", verbosity=0)
+    yield from make_tables(DEFAULT_DB_ALIAS)
+    for alias in static_aliases():
+        yield from make_tables(alias)
     make_admin()
+    yield from fill()
     for university in University.objects.visible():
         with university.activate():
             behind = pending()
@@ -39,7 +43,13 @@ def prepare() -> Iterator[str]:
             )
 
 
-def pending() -> bool:
-    """Whether the database that is active now lacks a migration."""
-    executor = MigrationExecutor(connection)
+def make_tables(alias: str) -> Iterator[str]:
+    if pending(alias):
+        yield f"Making the tables of the database {alias}"
+        call_command("migrate", database=alias, verbosity=0)
+
+
+def pending(alias: str = DEFAULT_DB_ALIAS) -> bool:
+    """Whether a database, by default that of the active university, lacks a migration."""
+    executor = MigrationExecutor(connections[alias])
     return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))

@@ -12,7 +12,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Column, Table
 
-from campus import checking, serving
+from campus import checking, checking_databases, serving
 from universities.catalogue import PASSWORD, USERNAME
 from universities.models import University
 from universities.setup import prepare
@@ -58,6 +58,7 @@ class Command(BaseCommand):
     def addresses(self, port: int) -> Table:
         table = Table("Campus", Column("Address", overflow="fold"), "Lives in", box=SIMPLE)
         table.add_row("all", f"http://localhost:{port}/", "the shared database")
+        table.add_row("people", f"http://localhost:{port}/people/", "databases of their own")
         for university in University.objects.visible():
             address = f"http://{university.slug}.localhost:{port}/"
             table.add_row(university.slug, address, university.lives_in())
@@ -65,7 +66,7 @@ class Command(BaseCommand):
 
     def ask_every_page(self, listener: socket) -> None:
         with serving.served(listener) as port:
-            results = list(checking.Check(port).results())
+            results = [*checking.Check(port).results(), *checking_databases.results(port)]
         self.console.print(checking.table(results))
         failures = list(checking.failures(results))
         for failure in failures:
