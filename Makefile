@@ -3,7 +3,7 @@
 DEMO_PYTHON ?= .venv/demo/bin/python
 BENCH_PYTHON ?= .venv/py313-django61/bin/python
 
-.PHONY: demo test lint bench bench-fleet clean
+.PHONY: demo test lint bench bench-requests bench-databases bench-fleet clean
 
 demo:
 	@scripts/environment demo
@@ -15,13 +15,16 @@ test:
 lint:
 	@scripts/lint
 
+# Both, also where the first is over a limit.
 bench:
 	@scripts/environment py313-django61
-	@$(BENCH_PYTHON) benchmarks/requests/run.py $(ARGS)
+	@status=0; for part in requests databases; do \
+		$(BENCH_PYTHON) benchmarks/$$part/run.py $(ARGS) || status=1; \
+	done; exit $$status
 
-bench-fleet:
+bench-requests bench-databases bench-fleet: bench-%:
 	@scripts/environment py313-django61
-	@$(BENCH_PYTHON) benchmarks/fleet/run.py $(ARGS)
+	@$(BENCH_PYTHON) benchmarks/$*/run.py $(ARGS)
 
 clean:
 	rm -rf build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

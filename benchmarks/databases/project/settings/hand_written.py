@@ -1,0 +1,3 @@
+from .plain import *  # noqa: F403
+
+DATABASE_ROUTERS = ["routers.HandWritten"]
