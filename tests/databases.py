@@ -84,9 +84,10 @@ def _remove(alias: str, before: dict[str, Any] | None) -> None:
 
 
 def _forget(alias: str) -> None:
-    wrapper = connections._wrappers().static.pop(alias, None)
+    wrapper = connections._wrappers().static.get(alias)
     if wrapper is not None:
         wrapper.close()
+        del connections[alias]
         if hasattr(wrapper, "close_pool"):
             wrapper.close_pool()
 

@@ -546,3 +546,16 @@ def test_a_wrapper_can_be_replaced_and_removed():
         del connections["spare"]
     with pytest.raises(ConnectionDoesNotExist):
         connections["spare"]
+
+
+def test_who_looks_at_the_session_of_a_wrapper_goes_with_it(pair):
+    real, alias = connections["default"], pair[0].alias
+    assert connections[alias].owner is real
+    del connections["default"]
+    try:
+        assert connections[alias].owner is connections["default"]
+    finally:
+        connections["default"].close()
+        del connections["default"]
+        connections["default"] = real
+    assert connections[alias].owner is real

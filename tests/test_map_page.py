@@ -78,6 +78,7 @@ def test_page(page: Page, live_server: Any, look: str, seen: Pictures) -> None: 
     page.goto(f"{live_server.url}/admin/")
     page.locator("#content").get_by_role("link", name="Databases").first.click()
     expect(page).to_have_url(f"{live_server.url}{PAGE}")
+    page.wait_for_load_state()  # Before its style sheets are there it is wider.
     seen(page, "databases")
     shown = page.locator(".domicile-picture:visible")
     expect(shown).to_have_count(1)

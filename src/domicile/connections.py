@@ -85,7 +85,7 @@ class HomeConnectionHandler(ConnectionHandler):
 
     def __delitem__(self, alias: str) -> None:
         try:
-            del self._wrappers().static[alias]
+            self._wrappers().pop_static(alias)
         except KeyError:
             raise AttributeError(alias) from None  # As Django's does.
 

@@ -52,9 +52,20 @@ class Wrappers:
             return view
         owner = self.own.pop(alias, None)
         if owner is not None:
-            for other in [key for key, view in self.views.items() if view.owner is owner]:
-                del self.views[other]
+            self._drop_views(owner)
         return owner
+
+    def pop_static(self, alias: str) -> Any:
+        """Drop the wrapper of an alias of `DATABASES`; raises `KeyError` where there is none."""
+        owner = self.static.pop(alias)
+        self.last = None
+        self._drop_views(owner)
+        return owner
+
+    def _drop_views(self, owner: Any) -> None:
+        """They would open a session of a wrapper that nobody closes any more."""
+        for other in [key for key, view in self.views.items() if view.owner is owner]:
+            del self.views[other]
 
 
 def owns_session(wrapper: Any) -> bool:
