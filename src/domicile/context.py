@@ -13,7 +13,7 @@ import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
 
@@ -27,7 +27,7 @@ class Frame(NamedTuple):
 
     home: Home | None
     tenant: Any
-    activation: Activation
+    opener: Activation
     outer: Frame | None
 
 
@@ -47,21 +47,19 @@ def current_tenant() -> Any:
     return None if frame is None else frame.tenant
 
 
-class Activation:
-    """Makes a home the active one: `with`, `async with`, or a decorator.
+class Scope:
+    """Entered by `with`, `async with`, or as a decorator.
 
     One object may be entered any number of times, by any number of threads and tasks. As a
     decorator it takes functions, coroutine functions, generators and async generators; a generator
-    is in the tenant while it runs and not while it is suspended.
+    is inside while it runs and not while it is suspended.
     """
 
-    def __init__(self, home: Home | None, tenant: Any = None) -> None:
-        self.home = home
-        self.tenant = tenant
+    #: The innermost of what was entered. Each knows its `opener` and its `outer`.
+    innermost: ClassVar[ContextVar[Any]]
 
     def __enter__(self) -> Any:
-        innermost.set(Frame(self.home, self.tenant, self, innermost.get()))
-        return self.tenant
+        raise NotImplementedError
 
     def __exit__(
         self,
@@ -69,11 +67,11 @@ class Activation:
         error: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
-        frame = innermost.get()
-        while frame is not None and frame.activation is not self:
+        frame = self.innermost.get()
+        while frame is not None and frame.opener is not self:
             frame = frame.outer
         if frame is not None:
-            innermost.set(frame.outer)
+            self.innermost.set(frame.outer)
 
     async def __aenter__(self) -> Any:
         return self.__enter__()
@@ -83,6 +81,20 @@ class Activation:
 
     def __call__(self, func: F) -> F:
         return wrapped_in(func, lambda: self)
+
+
+class Activation(Scope):
+    """Makes a home the active one, and its tenant."""
+
+    innermost = innermost
+
+    def __init__(self, home: Home | None, tenant: Any = None) -> None:
+        self.home = home
+        self.tenant = tenant
+
+    def __enter__(self) -> Any:
+        innermost.set(Frame(self.home, self.tenant, self, innermost.get()))
+        return self.tenant
 
 
 class LateActivation(Activation):

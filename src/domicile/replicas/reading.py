@@ -12,12 +12,11 @@ from contextvars import ContextVar
 from enum import Enum
 from functools import cache
 from time import monotonic
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from django.core.signals import request_started
 
-from domicile.context import wrapped_in
+from domicile.context import Scope
 
 if TYPE_CHECKING:
     from domicile.replicas.members import Member
@@ -144,10 +143,10 @@ def default_level() -> Level:
     return Level(conf().consistency)
 
 
-class Entering:
-    """Enters what `make` returns: `with`, `async with`, or a decorator of functions, coroutine
-    functions and generators. One object may be entered any number of times, by any thread.
-    """
+class Entering(Scope):
+    """Enters what `make` returns."""
+
+    innermost = innermost
 
     def __init__(self, make: Callable[[], Reading]) -> None:
         self._make = make
@@ -157,27 +156,6 @@ class Entering:
         reading.outer, reading.opener = innermost.get(), self
         innermost.set(reading)
         return reading
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        reading = innermost.get()
-        while reading is not None and reading.opener is not self:
-            reading = reading.outer
-        if reading is not None:
-            innermost.set(reading.outer)
-
-    async def __aenter__(self) -> Reading:
-        return self.__enter__()
-
-    async def __aexit__(self, *exc_info: Any) -> None:
-        self.__exit__()
-
-    def __call__(self, func: Any) -> Any:
-        return wrapped_in(func, lambda: self)
 
 
 def primary(func: Any = None) -> Any:
