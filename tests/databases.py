@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+from asgiref.sync import SyncToAsync
 from django.conf import settings
 from django.core.management import call_command
 from django.db import ProgrammingError, connections
@@ -84,6 +85,12 @@ def _remove(alias: str, before: dict[str, Any] | None) -> None:
 
 
 def _forget(alias: str) -> None:
+    """Here, and in the thread where async code does what blocks."""
+    _forget_here(alias)
+    SyncToAsync.single_thread_executor.submit(_forget_here, alias).result()
+
+
+def _forget_here(alias: str) -> None:
     wrapper = connections._wrappers().static.get(alias)
     if wrapper is not None:
         wrapper.close()

@@ -139,6 +139,15 @@ def test_copy_reaches_the_same_home(pair, own):
             copy.close()
 
 
+def test_a_home_that_was_made_anew_is_known_again(pair):
+    a = pair[0]
+    for _ in range(2):
+        again = Activation(replace(a.home), a)
+        with again:
+            assert connection.alias == a.alias
+            assert connections[a.alias].home is again.home
+
+
 def test_tenant_that_moved(pair):
     a, b = pair
     enrol(a, "1")

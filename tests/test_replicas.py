@@ -7,10 +7,11 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import Context
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import DatabaseError, connections, transaction
 from django.db.models.expressions import RawSQL
@@ -150,6 +151,33 @@ def test_atomic_reads_from_the_primary(cluster: Cluster) -> None:
 def test_policies_read_from_what_is_well(cluster: Cluster, policy: str) -> None:
     with cluster.replicated(policy=policy):
         assert reads(20) <= {"one", "two"}
+
+
+def test_least_busy_alone_asks_how_busy_servers_are(cluster: Cluster) -> None:
+    def is_counted(replicas: ReplicaSet) -> bool:
+        return replicas.table.members["one"].state.running > 0
+
+    with busy(cluster.one):
+        with cluster.replicated(policy="least_busy") as replicas:
+            eventually(lambda: is_counted(replicas))
+        with cluster.replicated(policy="nearest") as replicas:
+            assert not is_counted(replicas)
+
+
+@contextmanager
+def busy(replica: PostgresReplica) -> Iterator[None]:
+    """A statement is at work there."""
+    with psycopg.connect(replica.url("users"), autocommit=True) as connection:
+        sleeping = threading.Thread(target=sleep, args=[connection])
+        sleeping.start()
+        yield
+        connection.cancel()
+        sleeping.join()
+
+
+def sleep(connection: psycopg.Connection) -> None:
+    with suppress(psycopg.errors.QueryCanceled):
+        connection.execute("SELECT pg_sleep(60)")
 
 
 def test_replica_too_far_behind_is_left_out_and_comes_back(cluster: Cluster) -> None:

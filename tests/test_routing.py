@@ -483,6 +483,23 @@ def test_reads_go_to_the_replica_and_writes_to_the_primary(copied: Copies) -> No
     assert routing.writing(Person) == "users"
 
 
+def test_what_a_row_of_a_replica_is_related_to_stays_where_it_was_read(
+    made: dict[str, Any],
+) -> None:
+    path = Path(made["blog"]["NAME"])
+    with databases(made, [PLACES], RELATIONS=DECLARED):
+        author, _ = written()
+    copy = path.with_name("routing_blog_replica.sqlite3")
+    shutil.copy(path, copy)
+    added = {**made, "blog_replica": {**made["blog"], "NAME": str(copy)}}
+    with databases(added, [PLACES, Copies("blog", "blog_replica")], RELATIONS=DECLARED):
+        (post,) = author.posts.all()
+        assert (post._state.db, post._state.read_from) == ("blog", "blog_replica")
+        assert post.author is author
+        assert (author._state.db, hasattr(author._state, "read_from")) == ("users", False)
+    clear(made)
+
+
 def test_inside_atomic_everything_is_on_the_primary(copied: Copies) -> None:
     with transaction.atomic("users"):
         assert names() == ["Ama", "Esi"]

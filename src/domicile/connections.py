@@ -63,11 +63,15 @@ class HomeConnectionHandler(ConnectionHandler):
     def __getitem__(self, alias: str) -> Any:
         frame = innermost.get()
         home = None if frame is None else frame.home
-        if home is not None and alias in (home.alias, DEFAULT_DB_ALIAS):
-            wrappers = self._wrappers()
-            last = wrappers.last
+        if home is not None and (alias == home.alias or alias == DEFAULT_DB_ALIAS):  # noqa: PLR1714 - no tuple
+            # As `_wrappers()`, without a call: each query comes here several times.
+            holder = self._of_thread if _get_running_loop() is None else self._connections
+            try:
+                last = holder.wrappers.last
+            except AttributeError:
+                last = None
             if last is None or last.home is not home:
-                return self._wrapper_of(home, wrappers)
+                return self._wrapper_of(home, self._wrappers())
             return last
         if ":" in alias:
             if alias.startswith(TENANT_PREFIX):
@@ -101,6 +105,17 @@ class HomeConnectionHandler(ConnectionHandler):
                 _limit(wrapper)
             census.note(wrapper)
         return wrapper
+
+    def opened(self, alias: str) -> Any:
+        """Return this thread's wrapper of an alias of `DATABASES`, or of `shared`; None: it has
+        none yet.
+        """
+        holder = self._of_thread if _get_running_loop() is None else self._connections
+        try:
+            static = holder.wrappers.static
+        except AttributeError:
+            return None
+        return static.get(DEFAULT_DB_ALIAS if alias == SHARED_ALIAS else alias)
 
     def _first(self, alias: str) -> Any:
         """Return what has no wrapper yet among the static ones."""
@@ -199,6 +214,7 @@ class HomeConnectionHandler(ConnectionHandler):
                 self.forget(home.alias)
             wrapper = self.open(home)
             wrappers.put(home.alias, wrapper)
+        wrapper.home = home  # The same one, by which it is known again without a comparison.
         wrappers.last = wrapper
         return wrapper
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS
 
-from domicile import relations, routing
+from domicile import relations
 from domicile.context import active_home
 from domicile.exceptions import CrossTenantError, TenantRequired
 from domicile.migrating import is_migrated_in, operation_runs_at
@@ -20,7 +20,7 @@ from domicile.placement import (
     is_tenant_alias,
 )
 from domicile.residence import Residence, residence_of
-from domicile.routing import Kind, database_of, kind_of, kinds, lodging_of, primary_of
+from domicile.routing import database_of, lodging_of, primary_of, route_of, routes
 
 #: The hint by which a queryset remembers the alias of the tenant that it was made in.
 ORIGIN_HINT = "domicile_origin"
@@ -37,19 +37,22 @@ class Router:
     def db_for_read(
         self, model: Any, instance: Any = None, domicile_origin: str | None = None, **hints: Any
     ) -> str:
-        kind = kinds.get(model) or kind_of(model)
-        if kind is Kind.SHARED:
-            return DEFAULT_DB_ALIAS if active_home() is None else SHARED_ALIAS
-        alias = _route(model, instance, domicile_origin, hints, write=False)
-        if kind is Kind.PLAIN or EXPLICIT_HINT in hints:
-            return alias
-        return routing.nearby_tenant(alias) if is_tenant_alias(alias) else routing.nearby(alias)
+        route = routes.get(model) or route_of(model)
+        if EXPLICIT_HINT in hints:
+            return _route(model, instance, domicile_origin, hints, write=False)
+        straight = route.straight(active_home(), None, write=False)
+        if straight is not None:
+            return straight
+        return route.near(_route(model, instance, domicile_origin, hints, write=False))
 
     def db_for_write(
         self, model: Any, instance: Any = None, domicile_origin: str | None = None, **hints: Any
     ) -> str:
-        if (kinds.get(model) or kind_of(model)) is Kind.SHARED:
-            return DEFAULT_DB_ALIAS if active_home() is None else SHARED_ALIAS
+        if EXPLICIT_HINT not in hints:
+            route = routes.get(model) or route_of(model)
+            straight = route.straight(active_home(), None, write=True)
+            if straight is not None:
+                return straight
         return _route(model, instance, domicile_origin, hints, write=True)
 
     def allow_relation(self, obj1: Any, obj2: Any, **hints: Any) -> bool | None:

@@ -1,4 +1,4 @@
-"""The rules of the project as tables: one look-up for each model and operation.
+"""The rules of the project as tables: one look-up for each model.
 
 Nothing here sends a query.
 """
@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from enum import Enum
 from functools import cache
 from types import MappingProxyType
 from typing import Any
@@ -20,8 +19,8 @@ from django.core.signals import setting_changed
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from domicile.conf import conf
-from domicile.placement import AT_REPLICA, SHARED_ALIASES, is_tenant_alias
-from domicile.residence import Residence, residence_of, residence_of_app
+from domicile.placement import AT_REPLICA, SHARED_ALIAS, SHARED_ALIASES, Home, is_tenant_alias
+from domicile.residence import Residence, residence_of
 from domicile.rules.base import Lodging, Readers, Rule
 
 NO_HINTS: Mapping[str, Any] = MappingProxyType({})
@@ -74,36 +73,76 @@ def lodging_of(model: Any) -> Lodging | None:
         return lodging
 
 
-class Kind(Enum):
-    """How much there is to ask about a model's rows."""
+class Route:
+    """The way to a model's rows, as far as it is the same for every query. Of this one nothing is:
+    the rule is asked each time.
+    """
 
-    #: In the shared home, all of it: nothing.
-    SHARED = "shared"
-    #: In tenants, perhaps in the shared home too; no rule has a say, and there are no replicas.
-    PLAIN = "plain"
-    RULED = "ruled"
+    def straight(self, home: Home | None, origin: str | None, write: bool) -> str | None:
+        """Return the alias while `home` is active, without a look at hints; None: it takes one.
+
+        :param origin: the alias of the home in which a queryset without hints was made.
+        """
+        return None
+
+    def near(self, alias: str) -> str:
+        """Return an alias to read from what is at `alias`."""
+        return nearby_tenant(alias) if is_tenant_alias(alias) else nearby(alias)
 
 
-#: Model → kind, of the models that the project has now: what the router looks up first.
-kinds: dict[Any, Kind] = {}
+class FixedRoute(Route):
+    """All rows are in one database."""
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+        self.is_shared = alias == DEFAULT_DB_ALIAS
+        self.readers = readers_of(alias)
+
+    def straight(self, home: Home | None, origin: str | None, write: bool) -> str:
+        alias = SHARED_ALIAS if self.is_shared and home is not None else self.alias
+        return alias if write or self.readers is None else nearest(alias, self.readers)
 
 
-def kind_of(model: Any) -> Kind:
-    """Return the kind of a model."""
-    kind = kinds.get(model)
-    if kind is None:
-        kind = _kind_of(model)
+class TenantRoute(Route):
+    """Rows are in tenants, perhaps in the shared home too; no rule has a say, nor has a replica."""
+
+    def straight(self, home: Home | None, origin: str | None, write: bool) -> str | None:
+        return origin if home is not None and home.alias == origin else None
+
+    def near(self, alias: str) -> str:
+        return alias
+
+
+class ReplicatedTenantRoute(Route):
+    """The same, and there are replicas."""
+
+    def straight(self, home: Home | None, origin: str | None, write: bool) -> str | None:
+        if origin is None or home is None or home.alias != origin:
+            return None
+        return origin if write else nearby_tenant(origin)
+
+
+#: Model → route, of the models that the project has now: what is looked up first.
+routes: dict[Any, Route] = {}
+
+
+def route_of(model: Any) -> Route:
+    """Return what is compiled for a model."""
+    route = routes.get(model)
+    if route is None:
+        route = _route_of(model)
         if model in _lodgings:
-            kinds[model] = kind
-    return kind
+            routes[model] = route
+    return route
 
 
-def _kind_of(model: Any) -> Kind:
-    lodging, readers = lodging_of(model), replicated().readers
-    if residence_of(model) is Residence.SHARED:
-        is_shared = lodging is None and DEFAULT_DB_ALIAS not in readers
-        return Kind.SHARED if is_shared else Kind.RULED
-    return Kind.PLAIN if lodging is None and not readers else Kind.RULED
+def _route_of(model: Any) -> Route:
+    lodging, is_shared = lodging_of(model), residence_of(model) is Residence.SHARED
+    if is_shared and (lodging is None or lodging.is_fixed):
+        return FixedRoute(DEFAULT_DB_ALIAS if lodging is None else lodging.alias)
+    if lodging is not None:
+        return Route()
+    return ReplicatedTenantRoute() if replicated().readers else TenantRoute()
 
 
 def _lodging_of(model: Any) -> Lodging | None:
@@ -176,10 +215,10 @@ def reading_primary() -> Iterator[None]:
 
 
 def _is_bound(readers: Readers, connection: Any) -> bool:
-    """Whether what is read has to come by a connection itself, since it is in `atomic()`. What
+    """Whether what is read has to come by a connection itself, which is in `atomic()`. What
     `TestCase` opens counts, but for a replica that is simulated in the same transaction.
     """
-    return connection.in_atomic_block and not (
+    return not (
         getattr(readers, "is_simulated", False)
         and all(getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)
     )
@@ -188,7 +227,15 @@ def _is_bound(readers: Readers, connection: Any) -> bool:
 def nearby(alias: str) -> str:
     """Return an alias to read from what is at `alias`: a replica's, outside its `atomic()`."""
     readers = readers_of(alias)
-    if readers is None or must_read_primary.get() or _is_bound(readers, connections[alias]):
+    return alias if readers is None else nearest(alias, readers)
+
+
+def nearest(alias: str, readers: Readers) -> str:
+    """Return the same where it is known who else serves its reads."""
+    if must_read_primary.get():
+        return alias
+    opened = connections.opened(alias)  # type: ignore[attr-defined]
+    if opened is not None and opened.in_atomic_block and _is_bound(readers, opened):
         return alias
     chosen = readers.choose()
     return alias if chosen == DEFAULT_DB_ALIAS else chosen
@@ -197,30 +244,28 @@ def nearby(alias: str) -> str:
 def nearby_tenant(alias: str) -> str:
     """Return an alias to read a tenant from: one of its home on a replica, outside `atomic()`."""
     connection: Any = connections[alias]
-    host = connection.home and conf().placement(connection.home.placement.template).database
-    readers = None if host is None else readers_of(host)
-    if readers is None or must_read_primary.get() or _is_bound(readers, connection):
+    host, readers = _host_of(connection.home and connection.home.placement.template)
+    if readers is None or must_read_primary.get():
+        return alias
+    if connection.in_atomic_block and _is_bound(readers, connection):
         return alias
     chosen = readers.choose()
     return alias if chosen == host else f"{alias}{AT_REPLICA}{chosen}"
 
 
 @cache
-def stays_at_tenant(app_label: str) -> bool:
-    """Return whether an app's rows are read by the alias of the tenant itself, and no replica's."""
-    if residence_of_app(app_label) is Residence.SHARED:
-        return False
-    placed = {template.database for template in conf().placements.values()}
-    return not any(alias and readers_of(alias) for alias in placed)
+def _host_of(template: str | None) -> tuple[str | None, Readers | None]:
+    """Return the database where a placement has its homes, and who else serves its reads."""
+    host = template and conf().placement(template).database
+    return (host, readers_of(host)) if host else (None, None)
 
 
 def reset() -> None:
     """Forget what was compiled."""
-    rules.cache_clear()
-    replicated.cache_clear()
-    stays_at_tenant.cache_clear()
+    for compiled in (rules, replicated, _host_of):
+        compiled.cache_clear()
     _lodgings.clear()
-    kinds.clear()
+    routes.clear()
 
 
 def _reset(*, setting: str, **_: Any) -> None:

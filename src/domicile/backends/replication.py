@@ -113,7 +113,7 @@ class State:
     lag_bytes: int | None = None
     #: How long the question took.
     latency_ms: float = 0.0
-    #: Statements that it is busy with.
+    #: Statements that it is busy with, where the policy wants to know.
     running: int = 0
     #: Why it is not alive, or no use as a replica.
     trouble: str = ""
@@ -141,6 +141,10 @@ class Replication:
 
         :param primary: where the primary was a moment ago.
         """
+        raise self._refusal()
+
+    def running(self) -> int:
+        """Return how many statements the server is busy with, without this one."""
         raise self._refusal()
 
     def wait_for(self, position: Position, milliseconds: float) -> bool:

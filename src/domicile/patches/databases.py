@@ -24,19 +24,27 @@ def reading_what_is_there(original: Any) -> Any:
 
 def at_primaries(original: Any) -> Any:
     def __iter__(self: Any) -> Iterator[Any]:
-        return map(_at_primary, original(self))
+        rows = original(self)
+        for first in rows:  # One answer comes from one database.
+            here = first._state.db
+            primary = primary_of(here)
+            if primary != here:
+                _put(first, here, primary)
+                rows = (_put(row, here, primary) for row in rows)
+            yield first
+            yield from rows
 
     return __iter__
 
 
-def _at_primary(instance: Any) -> Any:
+def _put(instance: Any, replica: str, primary: str) -> Any:
+    """Have an instance that was read from a replica belong to its primary."""
     state = instance._state
-    primary = primary_of(state.db)
-    if primary != state.db:
-        state.read_from, state.db = state.db, primary
+    state.read_from, state.db = replica, primary
+    if "fields_cache" in state.__dict__:
         for related in state.fields_cache.values():  # What `select_related()` brought.
-            if isinstance(related, Model):
-                _at_primary(related)
+            if isinstance(related, Model) and related._state.db == replica:
+                _put(related, replica, primary)
     return instance
 
 

@@ -13,7 +13,7 @@ from domicile.placement import SHARED_ALIAS, SHARED_ALIASES, is_tenant_alias
 from domicile.relations import crosses, database_of_tenant, refuse_join
 from domicile.residence import Residence, residence_of
 from domicile.router import EXPLICIT_HINT, ORIGIN_HINT, Router
-from domicile.routing import database_of, reading_primary, rules, stays_at_tenant
+from domicile.routing import database_of, reading_primary, route_of, routes, rules
 
 
 def remembering_origin(original: Any) -> Any:
@@ -32,16 +32,14 @@ def queryset_db(queryset: Any) -> str:
     if alias is not None and alias not in SHARED_ALIASES:
         return alias
     origin = queryset._query._domicile_origin
-    if (
-        alias is None
-        and not queryset._hints
-        and (frame := innermost.get()) is not None
-        and frame.home is not None
-        and frame.home.alias == origin
-        and type(router.routers[0]) is Router  # None of the project's own is heard before it.
-        and stays_at_tenant(queryset.model._meta.app_label)
-    ):
-        return origin  # What most queries come to, without a call for each step.
+    # What most queries come to, where none of the project's own routers is heard before ours.
+    if alias is None and not queryset._hints and type(router.routers[0]) is Router:
+        route = routes.get(queryset.model) or route_of(queryset.model)
+        frame = innermost.get()
+        home = None if frame is None else frame.home
+        straight = route.straight(home, origin, queryset._for_write)
+        if straight is not None:
+            return straight
     choose = router.db_for_write if queryset._for_write else router.db_for_read
     hints = queryset._hints if origin is None else {**queryset._hints, ORIGIN_HINT: origin}
     return _resolved(alias, queryset.model, choose, hints)

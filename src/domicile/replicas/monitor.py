@@ -112,7 +112,10 @@ class Watcher:
         self._monitor.await_primary(self.alias)
         asked_at = monotonic()
         try:
-            state = replication_of(self._connected()).state(self._monitor.trail.last)
+            replication = replication_of(self._connected())
+            state = replication.state(self._monitor.trail.last)
+            if self._monitor.counts_running:
+                state = replace(state, running=replication.running())
         except Exception as error:  # Whatever it is, it must not end the thread.
             self._drop()
             state = State(alive=False, trouble=f"it does not answer: {first_line(error)}")
@@ -151,6 +154,7 @@ class Monitor:
     def __init__(self, replicas: ReplicaSet) -> None:
         rule = replicas.rule
         self.every, self.connect_seconds = rule.every, rule.connect_seconds
+        self.counts_running = replicas.policy.counts_running
         self._replicas = replicas
         self._inherited: list[Watcher] = []
         self._closed = False
@@ -166,20 +170,21 @@ class Monitor:
         #: Every server was asked once; and the primary was.
         self.asked, self._primary_asked = threading.Event(), threading.Event()
         self._unasked: set[str] = set()
-        self._started = False
+        #: It asks.
+        self.is_started = False
         self._starting = threading.RLock()
         self._watchers = {}
         self._finder: Repeating | None = None
 
     def start(self) -> None:
         """Begin to ask, unless that was done."""
-        if self._started or self._closed:
+        if self.is_started or self._closed:
             return
         with self._starting:
-            if not self._started:
+            if not self.is_started:
                 self.watch(self._replicas.primary, *self._replicas.table.members)
                 self._find()
-                self._started = True
+                self.is_started = True
 
     def watch(self, *aliases: str) -> None:
         """Ask these too."""

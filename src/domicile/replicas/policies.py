@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from domicile.replicas.members import Member
@@ -16,6 +16,9 @@ NEAR_MS = 1.0
 
 class Policy:
     """One for each set of replicas; threads share it, so what it keeps may be a little off."""
+
+    #: Whether it looks at `member.state.running`, which servers are asked for only then.
+    counts_running: ClassVar[bool] = False
 
     def pick(self, ready: Sequence[Member]) -> Member:
         """Return one of the replicas that are well, of which there is at least one."""
@@ -51,6 +54,8 @@ class LeastBusy(Policy):
     """The one that did the fewest statements when it was asked last; those that were sent there
     since then count, or all would go to the same one until it is asked again.
     """
+
+    counts_running = True
 
     def __init__(self) -> None:
         self._sent: dict[str, tuple[float, int]] = {}

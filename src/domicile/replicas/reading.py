@@ -14,8 +14,9 @@ from functools import cache
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from django.core.signals import request_started
+from django.core.signals import request_started, setting_changed
 
+from domicile.conf import conf
 from domicile.context import Scope
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class Level(Enum):
     EVENTUAL = "eventual"
 
 
-STRONG = Level.STRONG
+# Looked up once a query: an enumeration's members are found more slowly than a module's names.
+STRONG, READ_YOUR_WRITES = Level.STRONG, Level.READ_YOUR_WRITES
 
 
 class Reading:
@@ -83,21 +85,18 @@ class Reading:
 
     def wants_primary(self, primary: str) -> bool:
         """Whether no replica will do for a read of what is at `primary`."""
-        if self.level is Level.READ_YOUR_WRITES:
-            return primary in self.wrote
-        return self.level is Level.STRONG
+        level = self.level
+        return level is STRONG or (level is READ_YOUR_WRITES and primary in self.wrote)
 
 
 def admits(reading: Reading, member: Member) -> bool:
     """Whether a replica will do for what is read now. Those that are not known to have replayed
     what must be visible are asked, the first of them until `POSITION_WAIT` is over.
     """
-    if reading.level is Level.EVENTUAL:
-        return True
-    if reading.level is Level.BOUNDED:
-        return age_ms(member) <= (reading.milliseconds or 0.0)
     if reading.wants_primary(member.primary):
         return False
+    if reading.level is not READ_YOUR_WRITES:
+        return reading.level is Level.EVENTUAL or age_ms(member) <= (reading.milliseconds or 0.0)
     mark = reading.positions.get(member.primary)
     if mark is None:
         return True
@@ -136,11 +135,18 @@ def _attend_to_requests() -> None:
     request_started.connect(_forget_implicit, dispatch_uid="domicile.replicas.reading")
 
 
+@cache
 def default_level() -> Level:
     """Return the level of a unit of work that says nothing."""
-    from domicile.conf import conf
-
     return Level(conf().consistency)
+
+
+def _reset(*, setting: str, **_: Any) -> None:
+    if setting == "DOMICILE":
+        default_level.cache_clear()
+
+
+setting_changed.connect(_reset, dispatch_uid="domicile.replicas.reading.level")
 
 
 class Entering(Scope):

@@ -7,7 +7,7 @@ import os
 import random
 import threading
 from asyncio import _get_running_loop
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from domicile.replicas.discovery import PREFIX, settings_of
 from domicile.replicas.members import Member, Table
 from domicile.replicas.monitor import Monitor, first_line
 from domicile.replicas.policies import policy_of
-from domicile.replicas.reading import Reading, admits, current_reading
+from domicile.replicas.reading import Reading, admits, current_reading, innermost
 
 if TYPE_CHECKING:
     from domicile.rules.replicas import Replicas
@@ -67,8 +67,8 @@ class ReplicaSet:
         self.table = Table(
             {alias: Member(alias, rule.primary, weight) for alias, weight in rule.weights().items()}
         )
+        self.policy = policy_of(rule.policy)
         self.monitor = Monitor(self)
-        self._policy = policy_of(rule.policy)
         self._share = Share(rule.primary_share)
         self._changing = threading.Lock()
         #: Since when those are out that failed while they were used.
@@ -88,13 +88,13 @@ class ReplicaSet:
 
     def choose(self) -> str:
         """Return the alias to read from now: the one that this unit of work reads from already."""
-        reading = current_reading()
-        if reading.wants_primary(self.primary):
-            return self.primary
-        chosen = reading.chosen.get(self.primary)
-        if chosen is not None and (chosen == self.primary or chosen in self.table.usable):
+        reading, primary = innermost.get() or current_reading(), self.primary
+        if reading.wants_primary(primary):
+            return primary
+        chosen = reading.chosen.get(primary)
+        if chosen is not None and (chosen in self.table.usable or chosen == primary):
             return chosen
-        return self.choose_other()
+        return self._choose(reading, ())
 
     def choose_other(self, *tried: str) -> str:
         """Return another alias than those that were tried: a replica's, or the primary's.
@@ -103,12 +103,15 @@ class ReplicaSet:
 
         :raises ReplicasExhausted: no replica is well, and too many reads are on the primary now.
         """
-        reading = current_reading()
-        self.monitor.start()
-        self._share.earn()
+        return self._choose(current_reading(), tried)
+
+    def _choose(self, reading: Reading, tried: Collection[str]) -> str:
+        if not self.monitor.is_started:
+            self.monitor.start()
         if self._share.share < 1:
+            self._share.earn()
             self._await_first()
-        member = self._first_of(self._in_turn(tried), reading)
+        member = self._pick(reading, tried)
         alias = self._without_replica(reading, tried) if member is None else member.alias
         if member is not None or not reading.is_implicit:  # Or a worker would never find replicas.
             reading.chosen[self.primary] = alias
@@ -194,30 +197,29 @@ class ReplicaSet:
                 _tell(member)
         self.table = self.table.with_(*members)
 
-    def _in_turn(self, tried: Collection[str]) -> Iterable[Member]:
-        """Yield those that are well, by the policy, then the others of them."""
+    def _pick(self, reading: Reading, tried: Collection[str]) -> Member | None:
+        """Return the first that will do of those that are well, in the policy's order."""
         oldest = monotonic() - self.rule.every * _LOOKS_MISSED - self.rule.connect_seconds
         ready = [m for m in self.table.ready if m.measured_at > oldest and m.alias not in tried]
         while ready:
-            member = self._policy.pick(ready)
-            yield member
+            member = self.policy.pick(ready)
+            if admits(reading, member):
+                return member
             ready.remove(member)
+        return None
 
     def _await_first(self) -> None:
         """Wait until it is known how all are, which nobody has to who may read from the primary."""
         if _get_running_loop() is None:
             self.monitor.asked.wait(self.rule.connect_seconds)
 
-    def _first_of(self, members: Iterable[Member], reading: Reading) -> Member | None:
-        return next((m for m in members if admits(reading, m)), None)
-
     def _without_replica(self, reading: Reading, tried: Collection[str]) -> str:
         if self._share.spend() or self.table.ready:  # Ready, and not far enough for this reader.
             return self.primary
         behind = [m for m in self.members if m.usable and m.alias not in tried]
-        member = self._first_of(sorted(behind, key=_distance), reading)
-        if member is not None:
-            return member.alias
+        for member in sorted(behind, key=_distance):
+            if admits(reading, member):
+                return member.alias
         if self.primary in reading.positions:
             return self.primary
         raise ReplicasExhausted(

@@ -9,9 +9,10 @@ from typing import Any
 
 from asgiref.sync import iscoroutinefunction
 
+from domicile.context import Scope
 from domicile.patches.cursors import guard_cursors
 from domicile.replicas.positions import carried_positions, carry_positions
-from domicile.replicas.reading import Entering, Reading, default_level, innermost
+from domicile.replicas.reading import Reading, default_level, innermost
 from domicile.replicas.switch import site_refusal
 from domicile.replicas.writes import guard
 
@@ -19,15 +20,27 @@ from domicile.replicas.writes import guard
 ARGUMENT = "domicile_position"
 
 
-class UnitOfWork(Entering):
+class UnitOfWork(Scope):
     """A request, a task, a message: nothing written yet, and no replica chosen.
 
     One within another, as a task that is done at once is, sees what the outer one wrote, and the
     outer one what this one did.
     """
 
-    def __init__(self) -> None:
-        super().__init__(_begun)
+    innermost = innermost
+
+    def __enter__(self) -> Reading:
+        reading, outer = Reading(default_level()), innermost.get()
+        reading.outer, reading.opener = outer, self
+        reading.refusal = site_refusal()
+        if outer is not None and not outer.is_implicit:
+            reading.level, reading.milliseconds = outer.level, outer.milliseconds
+            reading.positions, reading.wrote = dict(outer.positions), set(outer.wrote)
+            reading.refusal = reading.refusal or outer.refusal
+        if reading.refusal is not None:
+            guard_cursors(guard)
+        innermost.set(reading)
+        return reading
 
     def __exit__(
         self,
@@ -38,20 +51,8 @@ class UnitOfWork(Entering):
         inner = innermost.get()
         super().__exit__()
         outer = innermost.get()
-        if inner is not None and outer is not None and not outer.is_implicit:
+        if outer is not None and inner is not None and not outer.is_implicit:
             outer.wrote |= inner.wrote
-
-
-def _begun() -> Reading:
-    reading, outer = Reading(default_level()), innermost.get()
-    reading.refusal = site_refusal()
-    if outer is not None and not outer.is_implicit:
-        reading.level, reading.milliseconds = outer.level, outer.milliseconds
-        reading.positions, reading.wrote = dict(outer.positions), set(outer.wrote)
-        reading.refusal = reading.refusal or outer.refusal
-    if reading.refusal is not None:
-        guard_cursors(guard)
-    return reading
 
 
 def unit_of_work() -> UnitOfWork:

@@ -60,6 +60,12 @@ class Lodging:
     is_migrated: bool = True
     is_writable: bool = True
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether all rows are at `alias`, so that nobody has to ask this for each query."""
+        kind = type(self)
+        return (kind.for_read, kind.for_write) == (Lodging.for_read, Lodging.for_write)
+
     def for_read(self, hints: Mapping[str, Any]) -> str:
         """Return the alias to read from, by the hints that Django gives to routers."""
         return self.alias

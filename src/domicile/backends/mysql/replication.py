@@ -50,9 +50,11 @@ class MariaDBReplication(Replication):
             # A GTID counts transactions, not bytes.
             lag_bytes=0 if reached else None,
             latency_ms=latency,
-            running=int(self._row("SHOW GLOBAL STATUS LIKE 'Threads_running'")[1]) - 1,
             trouble=_trouble(following),
         )
+
+    def running(self) -> int:
+        return int(self._row("SHOW GLOBAL STATUS LIKE 'Threads_running'")[1]) - 1
 
     def wait_for(self, position: Position, milliseconds: float) -> bool:
         self._check()

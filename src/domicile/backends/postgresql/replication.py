@@ -32,8 +32,10 @@ _PLACE = f"""
 """
 _STATE = f"""
     SELECT {_IDENTITY}, {_PLACE},
-    extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8,
-    (SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid())
+    extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8
+"""
+_RUNNING = """
+    SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()
 """
 _READ_ONLY = "25006"
 _CONFLICTS = frozenset({"40001", "40P01"})
@@ -56,7 +58,7 @@ class PostgresReplication(Replication):
 
     def state(self, primary: Position | None = None) -> State:
         started = time.perf_counter()
-        cluster, timeline, is_replica, text, seconds, running = self._row(_STATE)
+        cluster, timeline, is_replica, text, seconds = self._row(_STATE)
         latency = (time.perf_counter() - started) * 1000
         place = Position(cluster, timeline, text)
         missing = None if primary is None else place.behind(primary)
@@ -69,8 +71,11 @@ class PostgresReplication(Replication):
             lag_seconds=0.0 if caught_up else seconds and max(0.0, seconds),
             lag_bytes=missing,
             latency_ms=latency,
-            running=running,
         )
+
+    def running(self) -> int:
+        count: int = self._row(_RUNNING)[0]
+        return count
 
     def wait_for(self, position: Position, milliseconds: float) -> bool:
         deadline = time.monotonic() + milliseconds / 1000
