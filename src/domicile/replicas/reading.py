@@ -90,11 +90,9 @@ class Reading:
 
 
 def admits(reading: Reading, member: Member) -> bool:
-    """Whether a replica will do for what is read now. Those that are not known to have replayed
-    what must be visible are asked, the first of them until `POSITION_WAIT` is over.
+    """Whether a replica will do for what is read now, where any will. Those that are not known to
+    have replayed what must be visible are asked, the first of them until `POSITION_WAIT` is over.
     """
-    if reading.wants_primary(member.primary):
-        return False
     if reading.level is not READ_YOUR_WRITES:
         return reading.level is Level.EVENTUAL or age_ms(member) <= (reading.milliseconds or 0.0)
     mark = reading.positions.get(member.primary)

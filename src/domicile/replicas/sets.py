@@ -103,7 +103,10 @@ class ReplicaSet:
 
         :raises ReplicasExhausted: no replica is well, and too many reads are on the primary now.
         """
-        return self._choose(current_reading(), tried)
+        reading = current_reading()
+        if reading.wants_primary(self.primary):
+            return self.primary
+        return self._choose(reading, tried)
 
     def _choose(self, reading: Reading, tried: Collection[str]) -> str:
         if not self.monitor.is_started:
@@ -111,9 +114,16 @@ class ReplicaSet:
         if self._share.share < 1:
             self._share.earn()
             self._await_first()
-        member = self._pick(reading, tried)
-        alias = self._without_replica(reading, tried) if member is None else member.alias
-        if member is not None or not reading.is_implicit:  # Or a worker would never find replicas.
+        oldest = monotonic() - self.rule.every * _LOOKS_MISSED - self.rule.connect_seconds
+        ready = [m for m in self.table.ready if m.measured_at > oldest and m.alias not in tried]
+        while ready:
+            member = self.policy.pick(ready)
+            if admits(reading, member):
+                reading.chosen[self.primary] = member.alias
+                return member.alias
+            ready.remove(member)
+        alias = self._without_replica(reading, tried)
+        if not reading.is_implicit:  # Or a worker would never find replicas.
             reading.chosen[self.primary] = alias
         return alias
 
@@ -196,17 +206,6 @@ class ReplicaSet:
             if before is not None and bool(before.trouble) != bool(member.trouble):
                 _tell(member)
         self.table = self.table.with_(*members)
-
-    def _pick(self, reading: Reading, tried: Collection[str]) -> Member | None:
-        """Return the first that will do of those that are well, in the policy's order."""
-        oldest = monotonic() - self.rule.every * _LOOKS_MISSED - self.rule.connect_seconds
-        ready = [m for m in self.table.ready if m.measured_at > oldest and m.alias not in tried]
-        while ready:
-            member = self.policy.pick(ready)
-            if admits(reading, member):
-                return member
-            ready.remove(member)
-        return None
 
     def _await_first(self) -> None:
         """Wait until it is known how all are, which nobody has to who may read from the primary."""
