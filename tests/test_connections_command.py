@@ -54,7 +54,9 @@ def in_json() -> dict[str, dict[str, Any]]:
 
 @contextmanager
 def at_work(alias: str) -> Iterator[threading.Thread]:
-    """Another thread's transaction locks the rows, or waits for them."""
+    """Another thread's transaction locks the rows, or waits for them; it is on its way to its end
+    afterwards, which can take the end of another.
+    """
     started, leave = threading.Event(), threading.Event()
 
     def work() -> None:
@@ -71,7 +73,6 @@ def at_work(alias: str) -> Iterator[threading.Thread]:
         yield thread
     finally:
         leave.set()
-        thread.join()
 
 
 @contextmanager
