@@ -426,7 +426,7 @@ class TestCommands:
         """A command is a process that has just begun, and knows nothing of replicas."""
         nowhere = {"ENGINE": "domicile.backends.postgresql", "HOST": "127.0.0.1", "PORT": 1}
         added = {alias: {**nowhere, "NAME": "users"} for alias in ("users", "users_replica")}
-        rules = [Apps({"people": "users"}), Replicas("users", ["users_replica"], connect_seconds=1)]
+        rules = [Apps({"people": "users"}), Replicas("users", ["users_replica"], connect_seconds=5)]
         with databases(added, rules):
             told = printed("route", "people.Person")
         assert "'users_replica' is left out (it does not answer" in told
