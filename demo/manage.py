@@ -4,7 +4,7 @@ import signal
 import sys
 
 from django.core.management import execute_from_command_line
-from domicile.replicas.sets import replica_sets
+from domicile import close_replicas
 
 from campus import DemoError
 from campus.place import opened
@@ -12,12 +12,6 @@ from campus.place import opened
 
 def leave(number: int, frame: object) -> None:
     sys.exit(128 + number)
-
-
-def stop_measuring() -> None:
-    """The servers stop next, and nobody needs to be warned of that."""
-    for replicas in replica_sets():
-        replicas.close()
 
 
 def main() -> None:
@@ -31,7 +25,7 @@ def main() -> None:
             try:
                 execute_from_command_line(sys.argv)
             finally:
-                stop_measuring()
+                close_replicas()  # The servers stop next.
     except KeyboardInterrupt:
         sys.exit(130)
     except DemoError as error:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-import MySQLdb
 import psycopg
 
 from tests.processes import eventually
@@ -85,13 +84,17 @@ def mariadb(server: Server, sql: str, database: str = "") -> Any:
 
 
 def _mariadb_session(server: Server, database: str = "") -> Any:
+    import MySQLdb
+
     return MySQLdb.connect(
         host="127.0.0.1", port=server.port, user=server.user, database=database, autocommit=True
     )
 
 
 def _mariadb_row(connection: Any, sql: str) -> Any:
-    cursor = connection.cursor(MySQLdb.cursors.DictCursor)
+    from MySQLdb.cursors import DictCursor
+
+    cursor = connection.cursor(DictCursor)
     cursor.execute(sql)
     return cursor.fetchone() if cursor.description else None
 

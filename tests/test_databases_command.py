@@ -16,7 +16,10 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from domicile.fleet.runs.databases import static_aliases
 from domicile.records import MigrationRun
+from tests import servers
+from tests.databases import make_database
 from tests.growing import GROWN, file_tenants, migrations
+from tests.processes import Command
 from tests.test_runs import applied, spoil
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -59,6 +62,16 @@ def test_a_plan_tells_of_all_and_does_nothing(tmp_path: Path) -> None:
     assert planned["databases"] == {"default": ["students.0002_shelf", "students.0003_written"]}
     assert planned["tenants"]["pending"][0]["homes"] == 3
     assert after[1:] == [["default", "1", "nothing"], ["tenants", "3", "nothing"]]
+
+
+def test_the_first_migrate_of_a_project_prints_no_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_database("default", "first_migrate")
+    monkeypatch.setenv("TESTPROJECT_DEFAULT", servers.require("default").url("first_migrate"))
+    with Command("databases", "migrate") as command:
+        assert command.end() == 0
+        told, table = command.printed.split("database\thomes", 1)
+    assert told == "Nothing to do in 0 homes.\n"
+    assert "default\t1\tcontenttypes.0001_initial" in table
 
 
 def test_all_are_migrated_the_shared_ones_first(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from domicile.exceptions import (
     TenantRequired,
     TenantUnavailable,
     UnknownTenant,
+    WriteOutsideAtomic,
 )
 from domicile.fleet import lifecycle
 from domicile.fleet.replay.plan import forget_plans
@@ -38,6 +39,7 @@ from domicile.models import Status
 from domicile.placement import Placement
 from domicile.registry import registry
 from tests.creating import Creator
+from tests.databases import databases, make_database
 from tests.tenants import DATABASES, domicile_settings, row, tenant
 from tests.testproject.students.models import Student
 from tests.testproject.universities.models import Hostname, University
@@ -209,6 +211,57 @@ def test_what_cannot_be_done_in_a_transaction_leaves_nothing(placement: str) -> 
     with transaction.atomic(using=using), pytest.raises(NotSupported, match="inside a transaction"):
         domicile.create_tenant("accra", placement=placement)
     check_nothing_left("accra", placement)
+
+
+@contextmanager
+def strict() -> Iterator[None]:
+    """Another database, and writes outside the transaction that is open are errors."""
+    added = {"odd": make_database("sqlite", "lifecycle_odd")}
+    with databases(added, WRITES_OUTSIDE_ATOMIC="error"):
+        yield
+
+
+@on_all_databases
+def test_strict_outside_transactions(placement: str) -> None:
+    with strict(), tenant("accra", placement=placement):
+        assert home_exists("accra", placement)
+    check_nothing_left("accra", placement)
+
+
+@on_all_databases
+def test_strict_beside_the_transaction_of_another_database(placement: str) -> None:
+    open_there = "now: a transaction is open in 'odd'"
+    with strict(), transaction.atomic(using="odd"):
+        with pytest.raises(WriteOutsideAtomic, match=f"create tenant 'accra' {open_there}"):
+            domicile.create_tenant("accra", placement=placement)
+        check_nothing_left("accra", placement)
+    with tenant("accra", placement=placement) as original:
+        with strict(), transaction.atomic(using="odd"):
+            with pytest.raises(WriteOutsideAtomic, match=f"drop tenant 'accra' {open_there}"):
+                domicile.drop_tenant("accra")
+            with pytest.raises(WriteOutsideAtomic, match=f"create tenant 'copy' {open_there}"):
+                domicile.copy_tenant("accra", "copy")
+        original.refresh_from_db()
+        assert original.status == Status.ACTIVE
+        check_nothing_left("copy", placement)
+
+
+def test_strict_in_the_transaction_of_its_own_database() -> None:
+    with strict(), transaction.atomic(using="odd"), transaction.atomic():
+        domicile.create_tenant("accra")
+        domicile.drop_tenant("accra")
+    check_nothing_left("accra", "schema")
+
+
+def test_strict_in_the_transaction_of_its_row_alone() -> None:
+    with strict():
+        with transaction.atomic(), pytest.raises(WriteOutsideAtomic, match="open in 'default'"):
+            domicile.create_tenant("accra", placement="file")
+        check_nothing_left("accra", "file")
+        with tenant("accra", placement="file"):
+            with transaction.atomic(), pytest.raises(WriteOutsideAtomic, match="in 'default'"):
+                domicile.drop_tenant("accra")
+            assert University.objects.get().status == Status.ACTIVE
 
 
 # Failures while creating -------------------------------------------------------------------------

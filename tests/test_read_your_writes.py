@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+import django
 import pytest
 from asgiref.sync import sync_to_async
 from celery import Celery
@@ -420,6 +421,32 @@ def test_tasks_of_any_queue(cluster: Any) -> None:
         assert asyncio.run(run_later(name, **arguments))
         with domicile.unit_of_work():
             assert domicile.position_argument() == {}
+
+
+def is_there(name: str) -> bool:
+    return Person.objects.filter(name=name).exists()
+
+
+@pytest.mark.skipif(django.VERSION < (6, 0), reason="Django has no tasks of its own before 6.0")
+def test_djangos_own_tasks(cluster: Any, settings: Any) -> None:
+    from django.tasks import default_task_backend, task
+
+    from tests.test_task_backend import CarryingQueue, adone, done
+
+    settings.TASKS = {
+        "default": {"BACKEND": f"{CarryingQueue.__module__}.{CarryingQueue.__qualname__}"}
+    }
+    look = task(is_there)
+    with behind(cluster.a, cluster.b):
+        with domicile.unit_of_work():
+            name = write()
+            look.enqueue(name)
+            asyncio.run(look.aenqueue(name))
+        assert done(look)
+        look.enqueue(name)
+        assert not done(look)
+        assert adone(look)
+    assert default_task_backend.sent == []
 
 
 class Test40001:

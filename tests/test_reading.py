@@ -358,3 +358,41 @@ def test_w047_replicas_and_no_middleware(settings: Any) -> None:
     assert MIDDLEWARE in str(finding.hint)
     settings.MIDDLEWARE = [MIDDLEWARE, *settings.MIDDLEWARE]
     assert not check_reading(None)
+
+
+SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
+MESSAGES = "django.contrib.messages.middleware.MessageMiddleware"
+
+
+def test_w064_a_middleware_before_ours_that_may_write(settings: Any) -> None:
+    settings.MIDDLEWARE = [SESSIONS, MIDDLEWARE, MESSAGES]
+    (finding,) = check()
+    assert finding.id == "domicile.W064"
+    assert finding.msg.startswith(f"{SESSIONS!r} in MIDDLEWARE before {MIDDLEWARE!r}")
+    assert finding.hint
+    assert not check(POSITION_CARRIER="session")
+    settings.MIDDLEWARE = [SESSIONS, MESSAGES, MIDDLEWARE]
+    (finding,) = check(POSITION_CARRIER="session")
+    assert finding.msg.startswith(f"{MESSAGES!r} in MIDDLEWARE")
+
+
+def test_middlewares_before_ours_that_write_nothing(settings: Any) -> None:
+    security = "django.middleware.security.SecurityMiddleware"
+    header = "domicile.integrations.route_header.RouteHeaderMiddleware"
+    settings.MIDDLEWARE = [security, header, MIDDLEWARE, SESSIONS]
+    assert not check()
+
+
+def test_w065_a_read_only_site_and_no_middleware(settings: Any) -> None:
+    (finding,) = check(READ_ONLY=True)
+    assert finding.id == "domicile.W065"
+    assert MIDDLEWARE in str(finding.hint)
+    settings.MIDDLEWARE = [MIDDLEWARE]
+    assert not check(READ_ONLY=True)
+
+
+def test_what_has_no_replicas_any_more_is_not_carried() -> None:
+    with domicile.unit_of_work() as reading:
+        domicile.note_write("gone")
+        assert domicile.carried_positions() == ""
+        assert not positions.settle(reading)

@@ -3,18 +3,20 @@ from __future__ import annotations
 import threading
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
 import pytest
 from django.db import connection, connections, transaction
-from django.db.utils import OperationalError
+from django.db.utils import OperationalError, ProgrammingError
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 import domicile
 from domicile.exceptions import HomeInUse, UnknownTenant
 from domicile.models import RegistryVersion, Status
+from domicile.records import AddedDatabase
 from domicile.registry import Entry, Known, Registry, _entry, registry
 from tests.processes import Process, eventually
 from tests.tenants import domicile_settings, row
@@ -491,3 +493,42 @@ def test_activate_by_slug() -> None:
         assert domicile.current_tenant() == tenant
     with pytest.raises(UnknownTenant, match="tenants list"), domicile.activate("nobody"):
         pass
+
+
+# A shared database without our tables ------------------------------------------------------------
+
+
+@contextmanager
+def not_migrated(model: Any) -> Iterator[None]:
+    table = model._meta.db_table
+    with connection.schema_editor() as editor:
+        editor.alter_db_table(model, table, f"{table}_later")
+    try:
+        yield
+    finally:
+        with connection.schema_editor() as editor:
+            editor.alter_db_table(model, f"{table}_later", table)
+
+
+def test_nothing_is_said_before_the_first_migrate(caplog: pytest.LogCaptureFixture) -> None:
+    with not_migrated(RegistryVersion), not_migrated(AddedDatabase):
+        assert Registry().databases() == {}
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("model", [RegistryVersion, AddedDatabase])
+def test_other_errors_that_name_the_table_are_told(
+    caplog: pytest.LogCaptureFixture, model: Any
+) -> None:
+    def refuse(execute: Any, sql: str, *args: Any) -> Any:
+        if model._meta.db_table in sql:
+            raise ProgrammingError(f"permission denied for table {model._meta.db_table}")
+        return execute(sql, *args)
+
+    with connection.execute_wrapper(refuse):
+        if model is AddedDatabase:
+            with pytest.raises(ProgrammingError):
+                Registry().databases()
+        else:
+            assert Registry().databases() == {}
+            assert "going on with what is known" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -17,15 +18,16 @@ from django.db import DatabaseError, connections, transaction
 from django.db.models.expressions import RawSQL
 from django.utils.connection import ConnectionDoesNotExist
 
+from domicile import close_replicas
 from domicile.exceptions import ReplicasExhausted
-from domicile.replicas.discovery import Address
 from domicile.replicas.sets import ReplicaSet, Share
 from domicile.replicas.units import unit_of_work
 from domicile.routing import primary_of, readers_of
 from domicile.rules import Apps, Dns, Replicas
 from tests import servers
 from tests.databases import databases, make_database, migrate
-from tests.processes import eventually
+from tests.names import answering
+from tests.processes import Process, eventually
 from tests.replication import LOGGING, PostgresReplica
 from tests.servers import PostgresServer
 from tests.testproject.people.models import Person
@@ -411,21 +413,32 @@ def forked(work: Callable[[], bool]) -> int:
 
 
 def test_replicas_are_found_by_name_and_drained(cluster: Cluster) -> None:
-    answer = [Address("127.0.0.1", cluster.one.port), Address("127.0.0.1", cluster.two.port)]
-    one, two = (f"replica:users@127.0.0.1:{address.port}" for address in answer)
-    dns = Dns("users.test", every=0.05, drain_seconds=0.5, resolve=lambda name: answer)
-    rule = Replicas("users", discovery=dns, **QUICK)
-    with cluster.rules(rule):
+    ports = cluster.one.port, cluster.two.port
+    one, two = (f"replica:users@db.test:{port}" for port in ports)
+    service = "_postgresql._tcp.users.test"
+    dns = Dns(service, srv=True, every=0.05, drain_seconds=0.5)
+    rule = Replicas("users", discovery=dns, policy="weighted", **QUICK)
+
+    def named(*weights: int) -> dict[str, list[str]]:
+        found = [(weight, port) for weight, port in zip(weights, ports, strict=True) if weight]
+        return {
+            f"{service}. SRV": [f"0 {weight} {port} db.test." for weight, port in found],
+            "db.test. A": ["127.0.0.1"],
+        }
+
+    with answering(named(1, 1)) as names, cluster.rules(rule):
         replicas = readers_of("users")
         assert isinstance(replicas, ReplicaSet)
         replicas.monitor.start()
         eventually(lambda: ready(replicas) == {one, two})
-        assert reads() == {one, two}
+        eventually(lambda: reads() == {one, two})
         assert primary_of(one) == "users"
+        names.records = named(60000, 1)
+        eventually(lambda: replicas.table.members[one].weight == 60000)
+        assert reads() == {one}
         with unit_of_work():
-            while read_on() != one:
-                replicas.choose_other()
-            answer = answer[1:]
+            assert read_on() == one
+            names.records = named(0, 1)
             eventually(lambda: ready(replicas) == {two})
             assert read_on() == one
         assert reads() == {two}
@@ -433,6 +446,49 @@ def test_replicas_are_found_by_name_and_drained(cluster: Cluster) -> None:
         assert primary_of(one) == "users"
         with pytest.raises(ConnectionDoesNotExist):
             _ = connections[one]
+        asked = names.asked
+        names.records = {"db.test. A": ["127.0.0.1"]}
+        eventually(lambda: names.asked > asked + 2)
+        assert reads() == {two}
+        names.records = named(1, 1)
+        eventually(lambda: ready(replicas) == {one, two})
+        eventually(lambda: reads() == {one, two})
+
+
+def test_closed_replicas_are_asked_no_more(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    with cluster.replicated(), caplog.at_level(logging.INFO, "domicile.replicas"):
+        assert reads() == {"one", "two"}
+        close_replicas()
+        eventually(lambda: not monitors())
+        assert reads() == {"users"}
+        assert not monitors()
+    assert caplog.text == ""
+
+
+#: What is registered first is done last, as where a script has started servers.
+LEAVING = """
+import atexit
+atexit.register(lambda: (eventually(lambda: not monitors()), tell(monitors=sorted(monitors()))))
+from domicile.routing import readers_of
+from domicile.rules import Replicas
+from tests.databases import databases
+from tests.processes import eventually
+from tests.test_replicas import monitors
+entered = databases(json.loads(sys.stdin.readline()), [Replicas("users", ["one"])])
+entered.__enter__()
+readers_of("users").monitor.start()
+eventually(lambda: readers_of("users").table.ready)
+tell(monitors=sorted(monitors()))
+"""
+
+
+def test_end_of_the_interpreter_closes_replicas(cluster: Cluster) -> None:
+    with Process(LEAVING) as process:
+        process.ask(users=cluster.settings, one=cluster.at(cluster.one))
+        assert process.hear() == {"monitors": ["domicile-monitor-one", "domicile-monitor-users"]}
+        assert process.hear() == {"monitors": []}
 
 
 def test_promoted_replica_is_left_out_and_those_that_follow_it_come_back(db: None) -> None:

@@ -13,7 +13,7 @@ from django.db import DatabaseError, connections, transaction
 from django.test import override_settings
 
 from domicile.exceptions import WriteRefused
-from domicile.rules import Apps, Fixed, Legacy, Rule
+from domicile.rules import Apps, Dns, Fixed, Legacy, Replicas, Rule
 from domicile.statements import is_write
 from tests.databases import databases, make_database
 from tests.testproject.customers.models import CREATE_TABLE, Customer
@@ -132,6 +132,42 @@ def test_finds_a_fault(number: str, changes: dict[str, Any]) -> None:
 )
 def test_finds_nothing_in_sound_rules(changes: dict[str, Any]) -> None:
     assert found(**changes) == set()
+
+
+@pytest.mark.parametrize(
+    ("rules", "number", "told"),
+    [
+        (
+            [Replicas("a", ["b"]), Replicas("a", ["c"])],
+            "E048",
+            "Two rules Replicas(…) are about 'a'",
+        ),
+        ([Replicas("a", ["c"]), Replicas("b", ["c"])], "E048", "'c' is a replica of 'a' and 'b'"),
+        ([Replicas("a", {"b": 1}), Replicas("b", ["c"])], "E049", "'b' is a replica of 'a', and"),
+    ],
+)
+def test_finds_replicas_of_two_minds(rules: list[Rule], number: str, told: str) -> None:
+    added = {name: {"ENGINE": "domicile.backends.postgresql", "NAME": name} for name in "abc"}
+    with databases(added, rules):
+        messages = {message.id: message for message in run_checks(tags=["domicile"])}
+    found = messages.keys() & {"domicile.E048", "domicile.E049"}
+    assert found == {f"domicile.{number}"}
+    assert told in messages[f"domicile.{number}"].msg
+    assert messages[f"domicile.{number}"].hint
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [Replicas("a", ["b"]), Replicas("c", discovery=Dns("c.test"))],
+        [Replicas("a", ["a", "b", "b"])],  # Told by the rule itself, with its own number.
+    ],
+)
+def test_finds_no_replicas_of_two_minds(rules: list[Rule]) -> None:
+    added = {name: {"ENGINE": "domicile.backends.postgresql", "NAME": name} for name in "abc"}
+    with databases(added, rules):
+        messages = {message.id for message in run_checks(tags=["domicile"])}
+    assert not messages & {"domicile.E048", "domicile.E049"}
 
 
 def test_a_relation_of_many_to_many_is_declared_by_its_field() -> None:

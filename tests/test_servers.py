@@ -147,3 +147,8 @@ def command_line(process):
         return (process / "cmdline").read_bytes()
     except OSError:
         return b""
+
+
+def test_driver_of_mariadb_is_for_mariadb_alone():
+    script = "import sys; sys.modules['MySQLdb'] = None; import benchmarks.databases.cluster"
+    subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parents[1], check=True)

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from domicile.periods.querysets import PeriodManager
     from domicile.replicas.positions import carried_positions, carry_positions
     from domicile.replicas.reading import consistency, primary, use_replica
+    from domicile.replicas.sets import close_replicas
     from domicile.replicas.switch import set_read_only
     from domicile.replicas.units import carrying, position_argument, unit_of_work
     from domicile.replicas.writes import note_write, writes_prevented
@@ -76,6 +77,7 @@ __all__ = [
     "carried_positions",
     "carry_positions",
     "carrying",
+    "close_replicas",
     "connection_stats",
     "consistency",
     "copy_tenant",
@@ -121,6 +123,7 @@ _MODULES = {
     "carried_positions": "domicile.replicas.positions",
     "carry_positions": "domicile.replicas.positions",
     "carrying": "domicile.replicas.units",
+    "close_replicas": "domicile.replicas.sets",
     "connection_stats": "domicile.backends.census",
     "consistency": "domicile.replicas.reading",
     "copy_tenant": "domicile.fleet.moves.copying",

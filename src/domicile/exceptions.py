@@ -210,3 +210,11 @@ class ReplicasExhausted(DomicileError, OperationalError):
 
 class NotSupported(DomicileError):
     """This engine cannot do what was asked."""
+
+
+def first_line(error: BaseException | str) -> str:
+    """Return the first line of what an error says; of one that says nothing, its class."""
+    lines = str(error).strip().splitlines()
+    if lines:
+        return lines[0]
+    return "" if isinstance(error, str) else type(error).__name__

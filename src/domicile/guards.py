@@ -80,22 +80,47 @@ def _guard(connection: Any) -> None:
         wrappers[:] = [*wanted, *others]  # The last is taken off by whoever put it there.
 
 
-def _refuse_outside(connection: Any) -> None:
-    if _has_transaction(connection):
+def refuse_beside_transaction(what: str, *written: Any) -> None:
+    """Where writes outside the transaction that is open are errors, raise `WriteOutsideAtomic`
+    before the first of many.
+
+    :param what: is to be done, as in "create tenant 'acme'".
+    :param written: the connections that it writes to.
+    """
+    if conf().writes_outside_atomic != "error":
         return
+    other = next(filter(None, map(_other_open, written)), None)
+    if other is not None:
+        raise WriteOutsideAtomic(
+            f"Cannot {what} now: a transaction is open in {other!r}, whose rollback would leave"
+            f" it behind. Do it after the commit, by transaction.on_commit(…, using={other!r})."
+        )
+
+
+def _refuse_outside(connection: Any) -> None:
+    other = _other_open(connection)
+    if other is None:
+        return
+    message = (
+        f"A write to {connection.alias!r} outside its atomic(), while that of {other!r} is open: a"
+        f" rollback there would leave it behind. Open atomic(using={connection.alias!r}) around it,"
+        " or write after the commit, by transaction.on_commit()."
+    )
+    if conf().writes_outside_atomic == "error":
+        raise WriteOutsideAtomic(message)
+    warnings.warn(message, RuntimeWarning, stacklevel=4)
+
+
+def _other_open(connection: Any) -> str | None:
+    """Return the alias of another database with a transaction, where a connection has none."""
+    if _has_transaction(connection):
+        return None
     here = database_of(connection.alias)
     for other in connections.all(initialized_only=True):
         if _has_transaction(other) and database_of(other.alias) != here:
-            message = (
-                f"A write to {connection.alias!r} outside its atomic(), while that of"
-                f" {other.alias!r} is open: a rollback there would leave it behind. Open"
-                f" atomic(using={connection.alias!r}) around it, or write after the commit, by"
-                " transaction.on_commit()."
-            )
-            if conf().writes_outside_atomic == "error":
-                raise WriteOutsideAtomic(message)
-            warnings.warn(message, RuntimeWarning, stacklevel=4)
-            return
+            alias: str = other.alias
+            return alias
+    return None
 
 
 def _has_transaction(connection: Any) -> bool:

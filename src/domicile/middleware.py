@@ -21,15 +21,15 @@ from django.utils.module_loading import import_string
 
 from domicile.conf import conf
 from domicile.context import Activation, Stepwise, active_home, astepwise
-from domicile.exceptions import HomeMissing, HomeMoved, UnknownTenant
+from domicile.exceptions import HomeMissing, HomeMoved, UnknownTenant, WriteRefused
 from domicile.models import Status
 from domicile.naming import is_public
 from domicile.placement import Home
 from domicile.registry import registry
 from domicile.resolvers import Found, Resolver, host_of
 
-#: The attribute of a request in which a middleware did not find the home.
-_MISSED = "_domicile_missed"
+#: The attribute of a request in which an error is that another middleware raised.
+_RAISED = "_domicile_raised"
 
 
 class TenantMiddleware:
@@ -70,7 +70,7 @@ class TenantMiddleware:
             return visit
         async with visit:
             response = await self.get_response(request)
-            if hasattr(request, _MISSED):
+            if raised_behind(request):
                 response = await sync_to_async(self.answer)(request, response)
             return visit.kept_by(response)
 
@@ -112,7 +112,7 @@ class TenantMiddleware:
         """Return the response; another where the home was missing not in the view, but in a
         middleware behind this one, such as that which saves the session.
         """
-        missed: Exception | None = getattr(request, _MISSED, None)
+        missed = raised_behind(request)
         if missed is None:
             return response
         return self.process_exception(request, missed) or response
@@ -160,14 +160,20 @@ class TenantMiddleware:
         )
 
 
-def _note_missing_home(*, request: HttpRequest | None = None, **_: Any) -> None:
-    """Errors of other middlewares reach this one as responses with status 500."""
+def raised_behind(request: HttpRequest) -> Exception | None:
+    """Return the error of Domicile's by which a middleware failed that stands behind the asker.
+    Such reach others as responses with status 500, and no `process_exception`.
+    """
+    return getattr(request, _RAISED, None)
+
+
+def _note_error(*, request: HttpRequest | None = None, **_: Any) -> None:
     error = sys.exc_info()[1]
-    if request is not None and isinstance(error, HomeMissing):
-        setattr(request, _MISSED, error)
+    if request is not None and isinstance(error, HomeMissing | WriteRefused):
+        setattr(request, _RAISED, error)
 
 
-got_request_exception.connect(_note_missing_home, dispatch_uid="domicile.middleware")
+got_request_exception.connect(_note_error, dispatch_uid="domicile.middleware")
 
 
 class LazyTenant(SimpleLazyObject):

@@ -208,7 +208,10 @@ class Registry:
         except SynchronousOnlyOperation:
             raise
         except (DatabaseError, InterfaceError):
-            logger.warning("Could not look for changes of tenants; going on with what is known.")
+            if _has_table(RegistryVersion):
+                logger.warning(
+                    "Could not look for changes of tenants; going on with what is known."
+                )
         finally:
             self._looking.release()
         self._next_look = monotonic() + conf().registry_max_age
@@ -223,10 +226,19 @@ def _added_databases() -> list[AddedDatabase]:
     try:
         with transaction.atomic(SHARED_ALIAS):
             return list(AddedDatabase.objects.using(SHARED_ALIAS))
-    except DatabaseError as error:
-        if AddedDatabase._meta.db_table in str(error):  # Its migration has not been run yet.
-            return []
-        raise
+    except DatabaseError:
+        if _has_table(AddedDatabase):
+            raise
+        return []
+
+
+def _has_table(model: Any) -> bool:
+    """Tell, after an error, whether it may be another than that `migrate` was not run yet."""
+    try:
+        tables = connections[SHARED_ALIAS].introspection.table_names()
+    except (DatabaseError, InterfaceError):
+        return True
+    return model._meta.db_table in tables
 
 
 @lru_cache(maxsize=4096)

@@ -13,6 +13,7 @@ from django.db import connections
 from domicile.added import added_databases, find_added
 from domicile.backends.activity import Activity, Examined, examine
 from domicile.console import Output
+from domicile.exceptions import first_line
 
 #: Stands for what an engine does not tell.
 _UNKNOWN = "-"
@@ -45,7 +46,7 @@ def do_connections(output: Output, **options: Any) -> None:
             output.line(f"{server} has {admitted} that it admits.")
     dead = [database for database in found if not database.alive]
     if dead:
-        faults = [f"{database.alias!r}: {_first_line(database.error)}" for database in dead]
+        faults = [f"{database.alias!r}: {first_line(database.error)}" for database in dead]
         raise CommandError("These do not answer.\n" + "\n".join(faults))
 
 
@@ -113,7 +114,3 @@ def _recorded(database: Examined) -> dict[str, Any]:
         **asdict(database.activity),
         "error": database.error,
     }
-
-
-def _first_line(text: str) -> str:
-    return next(iter(text.splitlines()), "")

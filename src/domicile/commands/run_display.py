@@ -11,6 +11,7 @@ from time import monotonic
 from django.core.management.base import CommandError
 
 from domicile.console import Output
+from domicile.exceptions import first_line
 from domicile.fleet.runs.events import HomeEnded, RunEnded, RunEvent, RunStarted
 from domicile.placement import TENANT_PREFIX
 from domicile.records import MigrationRunHome
@@ -102,7 +103,7 @@ class _Lines:
 
     def _home(self, event: HomeEnded) -> None:
         slug = event.alias.removeprefix(TENANT_PREFIX)
-        reason = event.error.partition("\n")[0]
+        reason = first_line(event.error)
         if event.state == State.FAILED:
             self.failed += 1
             self.output.line(f"{slug}: {reason}", "red")

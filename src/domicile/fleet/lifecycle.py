@@ -38,6 +38,7 @@ from domicile.fleet.migrations import Progress, Step, migrate_home, silent
 from domicile.fleet.site import Site, handler
 from domicile.fleet.stock.ready import claimed
 from domicile.fleet.stock.template import cloned
+from domicile.guards import refuse_beside_transaction
 from domicile.models import Status
 from domicile.naming import usable_domain, validate_slug
 from domicile.placement import SHARED_ALIAS, Placement
@@ -91,6 +92,13 @@ def sole_work_on_each(slugs: Iterable[str]) -> Iterator[set[str]]:
         yield {keys[key] for key in held}
 
 
+def refuse_transaction(what: str, site: Site) -> None:
+    """Raise `WriteOutsideAtomic`, where the project wants that, if a transaction is open which
+    would not take back what is done to a home and to the row that tells of it.
+    """
+    refuse_beside_transaction(what, handler()[SHARED_ALIAS], site.store.connection)
+
+
 # Creating --------------------------------------------------------------------------------------
 
 
@@ -119,6 +127,8 @@ def create_tenant(
     :raises InvalidName: a slug or a host cannot be one. `NameTaken`: somebody has it.
     :raises HomeExists: a schema, database or file of that name is there and is not a tenant's.
     :raises TenantBusy: another process creates or drops this very tenant.
+    :raises WriteOutsideAtomic: `WRITES_OUTSIDE_ATOMIC` is "error", and the transaction of a
+        database is open that is not the home's.
 
     Whatever fails leaves nothing behind. A process that is killed leaves a row that nobody sees;
     the next call with this slug clears it away.
@@ -129,6 +139,7 @@ def create_tenant(
     address = Placement(template.key, slug)
     site = Site.of(address)
     site.store.validate(site.name)
+    refuse_transaction(f"create tenant {slug!r}", site)
     with sole_work_on(slug):
         _clear_remains(slug)
         if tenant_model()._base_manager.filter(slug=slug).exists():
@@ -403,6 +414,7 @@ def _mark_dropping(tenant: Any, after: datetime | None) -> None:
 def _drop(tenant: Any) -> None:
     from domicile.fleet.moves.move import drop_moves
 
+    refuse_transaction(f"drop tenant {tenant.slug!r}", Site.of(tenant.placement))
     _mark_dropping(tenant, None)
     pk = tenant.pk
     drop_moves(tenant.slug)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.conf import settings
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.checks import CheckMessage
 from django.core.checks import Error as CheckError
 from django.core.checks import Warning as CheckWarning
@@ -14,6 +15,10 @@ from django.utils.module_loading import import_string
 from domicile.conf import conf
 from domicile.replicas.reading import Level
 from domicile.routing import replicated
+
+_OURS = "domicile.replicas.middleware.ReadYourWritesMiddleware"
+#: Such middlewares may stand before it.
+_WRITE_NOTHING = ("django.middleware.", "domicile.")
 
 
 def _error(number: int, message: str, hint: str) -> CheckError:
@@ -46,17 +51,42 @@ def _values() -> Iterator[CheckMessage]:
 
 
 def _middleware() -> Iterator[CheckMessage]:
-    if not replicated().readers or conf().consistency != Level.READ_YOUR_WRITES.value:
-        return
     from domicile.replicas.middleware import ReadYourWritesMiddleware
 
-    classes = [import_string(path) for path in settings.MIDDLEWARE]
-    if not any(
-        isinstance(one, type) and issubclass(one, ReadYourWritesMiddleware) for one in classes
-    ):
+    ours = [_is(path, ReadYourWritesMiddleware) for path in settings.MIDDLEWARE]
+    if any(ours):
+        yield from _order(settings.MIDDLEWARE[: ours.index(True)])
+        return
+    if replicated().readers and conf().consistency == Level.READ_YOUR_WRITES.value:
         yield _warning(
             47,
             "There are replicas, and visitors may miss what they wrote with their last request.",
-            "Put 'domicile.replicas.middleware.ReadYourWritesMiddleware' first in MIDDLEWARE, or"
-            " set DOMICILE['CONSISTENCY'] to 'eventual'.",
+            f"Put {_OURS!r} first in MIDDLEWARE, or set DOMICILE['CONSISTENCY'] to 'eventual'.",
         )
+    if conf().read_only:
+        yield _warning(
+            65,
+            "DOMICILE['READ_ONLY'] is set, and requests may write: no middleware refuses that.",
+            f"Put {_OURS!r} first in MIDDLEWARE.",
+        )
+
+
+def _order(before: Sequence[str]) -> Iterator[CheckMessage]:
+    in_session = conf().position_carrier == "session"
+    may_write = [
+        path
+        for path in before
+        if not path.startswith(_WRITE_NOTHING) and not (in_session and _is(path, SessionMiddleware))
+    ]
+    if may_write:
+        yield _warning(
+            64,
+            f"{', '.join(map(repr, may_write))} in MIDDLEWARE before {_OURS!r}: a visitor may miss"
+            " what is written there, and a read-only site does not refuse it.",
+            "Put ours first; or silence this, if the others write nothing.",
+        )
+
+
+def _is(path: str, kind: type) -> bool:
+    named = import_string(path)
+    return isinstance(named, type) and issubclass(named, kind)

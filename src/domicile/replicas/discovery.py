@@ -33,7 +33,9 @@ class Address:
 
 @dataclass(frozen=True)
 class Dns:
-    """Replicas are what a name stands for: its addresses, or the targets of its SRV records."""
+    """Replicas are what a name stands for: its addresses, or the targets of those of its SRV
+    records that come first by their priority.
+    """
 
     name: str
     port: int | None = None
@@ -64,15 +66,23 @@ def _services(name: str) -> list[Address]:
         from dns import exception, resolver
     except ImportError:
         raise OSError(
-            "SRV records need the package dnspython: install it, or give `resolve=` a function"
-            " that returns addresses."
+            "SRV records need the package dnspython: install django-domicile[dns], or give"
+            " `resolve=` a function that returns addresses."
         ) from None
     try:
-        found = resolver.resolve(name, "SRV")
+        # With the domains that the system would append: so does the look-up of an address.
+        found = resolver.resolve(name, "SRV", search=True)
     except exception.DNSException as error:
         raise OSError(f"{name}: {error}") from error
+    # A target "." says that there is no such service.
+    records = [record for record in found if str(record.target) != "."]
+    first = min((record.priority for record in records), default=0)
     # Weight 0 is "hardly any" in a record.
-    return [Address(str(r.target).rstrip("."), r.port, float(r.weight or 0.1)) for r in found]
+    return [
+        Address(str(record.target).rstrip("."), record.port, float(record.weight or 0.1))
+        for record in records
+        if record.priority == first
+    ]
 
 
 class Finder:

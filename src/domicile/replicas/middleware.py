@@ -12,7 +12,7 @@ from django.http.response import HttpResponseBase
 
 from domicile.conf import conf
 from domicile.exceptions import WriteRefused
-from domicile.middleware import keep_stream
+from domicile.middleware import keep_stream, raised_behind
 from domicile.replicas.positions import carry_positions, dumps, settle
 from domicile.replicas.reading import Entering, Reading, current_reading
 from domicile.replicas.switch import site_refusal
@@ -41,7 +41,8 @@ class ReadYourWritesMiddleware:
             return self.__acall__(request)
         with unit_of_work() as reading:
             self.begin(request)
-            return self.end(request, self.get_response(request), reading)
+            response = self.answer(request, self.get_response(request))
+            return self.end(request, response, reading)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         in_session = conf().position_carrier == "session"
@@ -51,6 +52,8 @@ class ReadYourWritesMiddleware:
             else:
                 self.begin(request)
             response = await self.get_response(request)
+            if raised_behind(request):
+                response = await sync_to_async(self.answer)(request, response)
             if reading.wrote or in_session:
                 return await sync_to_async(self.end)(request, response, reading)
             return self.end(request, response, reading)
@@ -64,6 +67,15 @@ class ReadYourWritesMiddleware:
             carry_positions(request.session.get(_SESSION_KEY, ""))
         if header is not None:
             carry_positions(request.headers.get(header, ""))
+
+    def answer(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """Return the response; another where not the view would have written to a read-only site,
+        but a middleware behind this one, such as that which saves the session.
+        """
+        error = raised_behind(request)
+        if error is None:
+            return response
+        return self.process_exception(request, error) or response
 
     def end(
         self, request: HttpRequest, response: HttpResponseBase, reading: Reading

@@ -107,12 +107,17 @@ def settle(reading: Reading) -> bool:
     Call it after COMMIT.
     """
     before = dict(reading.positions)
-    for primary in sorted(reading.wrote):
+    for primary in _written(reading):
         note(reading.positions, primary, _mark_of(primary))
     for primary, mark in before.items():
         if primary not in reading.wrote and _is_everywhere(primary, mark):
             del reading.positions[primary]
     return reading.positions != before
+
+
+def _written(reading: Reading) -> list[str]:
+    """Return what was written to and has replicas: of others nobody has to know."""
+    return sorted(primary for primary in reading.wrote if readers_of(primary) is not None)
 
 
 def note(positions: dict[str, Mark], primary: str, mark: Mark) -> None:
@@ -185,7 +190,7 @@ def carried_positions() -> str:
     """
     reading = current_reading()
     positions = dict(reading.positions)
-    for primary in sorted(reading.wrote):
+    for primary in _written(reading):
         note(positions, primary, _mark_of(primary))
     return dumps(positions)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import random
@@ -17,10 +18,10 @@ from django.core.signals import setting_changed
 from domicile.backends.replication import Identity, Position, State
 from domicile.conf import conf
 from domicile.connections import register_family
-from domicile.exceptions import ReplicasExhausted
+from domicile.exceptions import ReplicasExhausted, first_line
 from domicile.replicas.discovery import PREFIX, settings_of
 from domicile.replicas.members import Member, Table
-from domicile.replicas.monitor import Monitor, first_line
+from domicile.replicas.monitor import Monitor
 from domicile.replicas.policies import policy_of
 from domicile.replicas.reading import Reading, admits, current_reading, innermost
 
@@ -257,9 +258,12 @@ def replica_set(rule: Replicas) -> ReplicaSet:
     return known
 
 
-def replica_sets() -> tuple[ReplicaSet, ...]:
-    """Return the sets that this process has."""
-    return tuple(_sets.values())
+def close_replicas() -> None:
+    """Stop asking servers how they are, as before they stop: nobody is warned of that then. From
+    now on this process reads from primaries. Done by itself where the interpreter ends.
+    """
+    for replicas in list(_sets.values()):
+        replicas.close()
 
 
 def _reset(*, setting: str, **_: Any) -> None:
@@ -282,5 +286,6 @@ def _forked() -> None:
 
 setting_changed.connect(_reset, dispatch_uid="domicile.replicas")
 register_family(PREFIX, settings_of)
+atexit.register(close_replicas)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)

@@ -58,14 +58,15 @@ class UnitOfWork(Scope):
 def unit_of_work() -> UnitOfWork:
     """Return what begins a unit of work: `with`, `async with` or a decorator.
 
-    Requests (by the middleware) and Celery's tasks are one by themselves.
+    Requests (by the middleware), Celery's tasks and, by `CarryingBackend`, Django's are one by
+    themselves.
     """
     return UnitOfWork()
 
 
 def position_argument() -> dict[str, str]:
     """Return the argument that tells a task, whose function is decorated by `carrying`, what it
-    has to see: `task.enqueue(1, **position_argument())`. Call it after COMMIT.
+    has to see: `queue.enqueue(task, 1, **position_argument())`. Call it after COMMIT.
     """
     text = carried_positions()
     return {ARGUMENT: text} if text else {}

@@ -5,6 +5,7 @@ The numbers are stable, and listed in `docs/checks.md`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ from domicile.relations import crosses, declaration_of, find_field, is_declared_
 from domicile.residence import Residence, residence_of, residence_of_app
 from domicile.routing import lodging_of, primary_of, rules, subject_of
 from domicile.rules.base import Rule
+from domicile.rules.replicas import Replicas
 
 Findings = Iterator[CheckMessage]
 
@@ -43,6 +45,7 @@ def check_rules(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         _aliases,
         _names,
         _unreached,
+        _copies,
         _families,
         _relations,
         _crossings,
@@ -110,6 +113,35 @@ def _unreached() -> Findings:
             f"No rule reaches DATABASES[{alias!r}]: nothing is read from there, or written.",
             "Name it in DOMICILE['RULES'], or in a placement, or take it out of DATABASES.",
         )
+
+
+def _copies() -> Findings:
+    """A database is a primary, or a copy of one other."""
+    declared = [rule for rule in rules() if isinstance(rule, Replicas)]
+    primaries = Counter(rule.primary for rule in declared)
+    for primary in sorted(alias for alias, number in primaries.items() if number > 1):
+        yield _error(
+            48,
+            f"Two rules Replicas(…) are about {primary!r}, and only the first counts.",
+            "Name all its replicas in one rule.",
+        )
+    for alias in sorted({member for rule in declared for member in rule.members}):
+        # That it is its own replica the rule tells by itself.
+        copied = {rule.primary for rule in declared if alias in rule.members} - {alias}
+        named = " and ".join(map(repr, sorted(copied)))
+        if len(copied) > 1:
+            yield _error(
+                48,
+                f"{alias!r} is a replica of {named}.",
+                "It follows one of them: take it out of the rule of the other.",
+            )
+        if copied and alias in primaries:
+            yield _error(
+                49,
+                f"{alias!r} is a replica of {named}, and the primary of another rule: what would"
+                " be written there is refused.",
+                f"Take it out of `members`, or name its replicas as those of {named}.",
+            )
 
 
 def _families() -> Findings:

@@ -43,6 +43,7 @@ def founded(
         tenant = tenant_model()(slug=slug, name=name or slug, **fields)
         tenant.placement, tenant.status = free_placement(template, slug), Status.CREATING
         site = Site.of(tenant.placement)
+        lifecycle.refuse_transaction(f"create tenant {slug!r}", site)
         lifecycle._reserve(tenant, hosts)
         try:
             site.store.create(site.name)
