@@ -19,6 +19,7 @@ from django.db import connections
 from django.db.utils import load_backend
 
 from domicile.backends.replication import Position, State, replication_of
+from domicile.exceptions import first_line
 from domicile.replicas.discovery import Finder
 
 if TYPE_CHECKING:
@@ -189,6 +190,8 @@ class Monitor:
     def watch(self, *aliases: str) -> None:
         """Ask these too."""
         with self._starting:
+            if self._closed:  # While a finder was in the midst of a look-up.
+                return
             for alias in set(aliases) - self._watchers.keys():
                 if alias != self._replicas.primary:
                     _bound(alias, self.connect_seconds)
@@ -242,8 +245,3 @@ def _bound(alias: str, seconds: float) -> None:
     wrapper = connections[alias]
     settings = wrapper.settings_dict
     settings["OPTIONS"] = replication_of(wrapper).bounded(settings["OPTIONS"], seconds)
-
-
-def first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0]
