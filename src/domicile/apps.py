@@ -16,11 +16,13 @@ class DomicileConfig(AppConfig):
         from domicile import checks, connections, guards, patches
         from domicile.added import find_added
         from domicile.integrations import sessions, sites
-        from domicile.periods.homes import PREFIX, find
+        from domicile.periods.homes import find, find_of_tenant
+        from domicile.periods.places import PREFIX
         from domicile.registry import registry
         from domicile.replicas import writes
 
         connections.install(registry.home_of, find_added)
+        registry.find_within = find_of_tenant
         connections.register_family(PREFIX, find)
         patches.install()
         guards.install()

@@ -6,8 +6,9 @@ at all raises `ImproperlyConfigured`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from domicile.rules.base import Rule
 
 Layout = Literal["schema", "database"]
+#: What slugs and the names of periods look like, in the names of homes.
+_HOLES = {"{slug}": r"[a-z][a-z0-9-]*", "{period}": r"[0-9][0-9a-z_]*"}
 
 DEFAULT_RESOLVERS = (
     "domicile.resolvers.SubdomainResolver",
@@ -28,7 +31,7 @@ DEFAULT_RESOLVERS = (
 
 @dataclass(frozen=True)
 class PlacementTemplate:
-    """One way to house a tenant: an entry of `DOMICILE["PLACEMENTS"]`.
+    """One way to house a tenant, or the rows of a period: an entry of `DOMICILE["PLACEMENTS"]`.
 
     Either in a static database (`database`, an alias of `DATABASES`), as a schema of it or as
     another database on its server; or by settings of its own (`settings`), as in `DATABASES`.
@@ -41,8 +44,11 @@ class PlacementTemplate:
     settings: Mapping[str, Any] | None = None
     #: Schemas that a tenant in a schema also reads from, after its own.
     extra_schemas: tuple[str, ...] = ("public",)
-    #: It houses periods, not tenants; the name of one takes the place of `{slug}` in `pattern`.
+    #: It houses periods, whose names take the place of `{slug}` in `pattern`; or, where there is
+    #: `{period}` in it too, the periods of tenants: such a name is "slug/period".
     houses_periods: bool = False
+    #: The tenant whose periods are meant, where these are one tenant's.
+    slug: str = ""
 
     @classmethod
     def from_settings(cls, key: str, entry: Mapping[str, Any]) -> PlacementTemplate:
@@ -54,33 +60,70 @@ class PlacementTemplate:
                 " nor an ENGINE of its own."
             )
         houses_periods = "{period}" in pattern
-        if houses_periods == ("{slug}" in pattern):
+        if not houses_periods and "{slug}" not in pattern:
             raise ImproperlyConfigured(
-                f"DOMICILE['PLACEMENTS'][{key!r}] needs a SCHEMA or a NAME that contains either"
-                f" '{{slug}}' or '{{period}}' (it has {pattern!r}), or all tenants, or all periods,"
-                " would share one home."
+                f"DOMICILE['PLACEMENTS'][{key!r}] needs a SCHEMA or a NAME that contains"
+                f" '{{slug}}', '{{period}}' or both (it has {pattern!r}), or all tenants, or all"
+                " periods, would share one home."
             )
+        if houses_periods and "{slug}" not in pattern:
+            pattern = pattern.replace("{period}", "{slug}")
         own = {name: value for name, value in entry.items() if name != "DATABASE"}
         return cls(
             key=key,
             layout=layout,
-            pattern=pattern.replace("{period}", "{slug}"),
+            pattern=pattern,
             database=entry.get("DATABASE"),
             settings=own if "ENGINE" in entry else None,
             extra_schemas=tuple(entry.get("EXTRA_SCHEMAS", ("public",))),
             houses_periods=houses_periods,
         )
 
+    @property
+    def is_of_tenants(self) -> bool:
+        """Whether what it houses is of one tenant each."""
+        return not self.houses_periods or "{period}" in self.pattern
+
     def locate(self, name: str) -> str:
         """Return the schema's or database's own name for a placement's `name`."""
+        if self.houses_periods and self.is_of_tenants:
+            slug, _, period = name.partition("/")
+            return self.pattern.replace("{slug}", slug).replace("{period}", period)
         return self.pattern.replace("{slug}", name)
+
+    def within(self, slug: str) -> PlacementTemplate:
+        """Return the template of one tenant's periods: its homes, and nobody else's, fit it."""
+        return replace(self, pattern=self.pattern.replace("{slug}", slug), slug=slug)
+
+    @property
+    def beginning(self) -> str:
+        """How the names of all its homes begin."""
+        return self.pattern.partition("{")[0]
 
     def name_at(self, located: str) -> str | None:
         """Return the `name` that is located there; None where no name is."""
+        if self.houses_periods and self.is_of_tenants:
+            found = self._expression.fullmatch(located)
+            return None if found is None else f"{self.slug or found['slug']}/{found['period']}"
         before, *between, after = self.pattern.split("{slug}")
         name = located[len(before) :]
         name = name[: (len(name) - sum(map(len, between)) - len(after)) // (len(between) + 1)]
         return name if name and self.locate(name) == located else None
+
+    @cached_property
+    def _expression(self) -> re.Pattern[str]:
+        """What the homes of tenants' periods are called."""
+        expression, seen = "", set[str]()
+        for part in re.split(r"(\{slug\}|\{period\})", self.pattern):
+            name = part[1:-1]
+            if part in seen:
+                expression += f"(?P={name})"
+            elif part in _HOLES:
+                expression += f"(?P<{name}>{_HOLES[part]})"
+                seen.add(part)
+            else:
+                expression += re.escape(part)
+        return re.compile(expression)
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,17 @@ from domicile.context import active_home
 from domicile.exceptions import DomicileError, InvalidName
 from domicile.periods.calendar import Spans
 from domicile.periods.lodging import PeriodLodging
-from domicile.placement import AT_REPLICA, SHARED_ALIAS, SHARED_ALIASES, is_tenant_alias
+from domicile.periods.querysets import PeriodQuerySet
+from domicile.placement import (
+    AT_REPLICA,
+    SHARED_ALIAS,
+    SHARED_ALIASES,
+    is_tenant_alias,
+    owner_of,
+)
 from domicile.replicas.reading import current_reading
 from domicile.residence import Residence, residence_of
-from domicile.router import Router
+from domicile.router import Router, tenant_of_rows
 from domicile.routing import lodging_of, primary_of, readers_of, rules, subject_of
 from domicile.rules.base import Rule
 
@@ -153,11 +160,32 @@ class _Question:
 def _aliases_of(question: _Question) -> tuple[str, ...]:
     """Return where Django would send this very queryset, or what it would answer for the model."""
     lodging, queryset = lodging_of(question.model), question.queryset
-    if queryset is None:
+    if queryset is None and not _is_of_tenants(lodging):
         return (getattr(router, question.ask)(question.model),)
+    if isinstance(lodging, PeriodLodging) and lodging.is_of_tenants:
+        return _aliases_in_tenant(question, lodging)
     if isinstance(lodging, PeriodLodging) and question.named in (None, lodging.alias):
         return tuple(lodging.aliases(queryset.query))
     return (queryset.db,)
+
+
+def _is_of_tenants(lodging: Any) -> bool:
+    return isinstance(lodging, PeriodLodging) and lodging.is_of_tenants
+
+
+def _aliases_in_tenant(question: _Question, lodging: PeriodLodging) -> tuple[str, ...]:
+    if isinstance(question.queryset, PeriodQuerySet):
+        return tuple(question.queryset.aliases())
+    if question.queryset is not None:
+        return (question.queryset.db,)
+    return (lodging.of_tenant(_tenant_of(question)).for_read(question.hints),)
+
+
+def _tenant_of(question: _Question) -> str:
+    if is_tenant_alias(question.named):
+        return owner_of(str(question.named))
+    hints = question.hints
+    return tenant_of_rows(question.model, hints.get("instance"), hints, write=question.is_write)
 
 
 def _at(question: _Question, moment: date | str) -> Route:
@@ -167,6 +195,12 @@ def _at(question: _Question, moment: date | str) -> Route:
             f"{question.model._meta.label} is in one place at all times: no Periods of"
             " DOMICILE['RULES'] names it. Ask without a time."
         )
+    if lodging.is_of_tenants:
+        try:
+            tenant = _tenant_of(question)
+        except DomicileError as error:
+            return question.answer((), refused=str(error))
+        lodging = lodging.of_tenant(tenant)
     calendar = lodging.homes.calendar
     if isinstance(moment, str):
         day = parse_datetime(moment) or parse_date(moment)
@@ -210,7 +244,8 @@ def _reasons(question: _Question, alias: str | None) -> Iterator[str]:
     lodging = lodging_of(model)
     if isinstance(lodging, PeriodLodging):
         rule = f"{_name(lodging.rule)} gives each {lodging.rule.every} of"
-        yield f"{rule} {subject._meta.label} a home of its own, by {lodging.rule.field!r}."
+        where = ", in each tenant" if lodging.is_of_tenants else ""
+        yield f"{rule} {subject._meta.label} a home of its own, by {lodging.rule.field!r}{where}."
     elif lodging is not None:
         yield f"{_name(lodging.rule)} puts {subject._meta.label} in {lodging.alias!r}."
     else:

@@ -21,13 +21,11 @@ from domicile.conf import PlacementTemplate, conf
 from domicile.explain import rule_of
 from domicile.migrating import is_migrated_in
 from domicile.periods.lodging import PeriodLodging
-from domicile.placement import TENANT_PREFIX
+from domicile.placement import AT_PERIOD, EACH_TENANT
 from domicile.relations import crosses, is_declared_field
 from domicile.residence import Residence, residence_of
 from domicile.routing import lodging_of, readers_of, rules
-
-#: What stands for the alias of each tenant.
-EACH_TENANT = f"{TENANT_PREFIX}*"
+from domicile.rules.base import Lodging
 
 
 @dataclass(frozen=True)
@@ -167,7 +165,8 @@ def _known() -> dict[str, Mapping[str, Any]]:
 
 def _elsewhere(known: Collection[str]) -> Iterator[Database]:
     """Yield what else rules name: databases by period, and those that are missing."""
-    lodgings = {lodging.alias: lodging for lodging in map(lodging_of, apps.get_models()) if lodging}
+    found = filter(None, map(lodging_of, apps.get_models()))
+    lodgings = {_alias_of(lodging): lodging for lodging in found}
     for alias, lodging in lodgings.items():
         if alias in known:
             continue
@@ -232,6 +231,7 @@ def _house(model: type[Model]) -> House:
     lodging = lodging_of(model)
     if isinstance(lodging, PeriodLodging):
         note = f"one per {lodging.rule.every}"
+        note += ", of each tenant" if lodging.is_of_tenants else ""
     decided = dict.fromkeys(rule_of(model, alias) for alias in aliases)
     return House(model._meta.label, model._meta.db_table, aliases, ", ".join(decided), note)
 
@@ -239,12 +239,20 @@ def _house(model: type[Model]) -> House:
 def _aliases_of(model: type[Model]) -> tuple[str, ...]:
     """Return where a model has a table, the place outside of tenants first."""
     lodging, residence = lodging_of(model), residence_of(model)
-    here = DEFAULT_DB_ALIAS if lodging is None else lodging.alias
+    here = DEFAULT_DB_ALIAS if lodging is None else _alias_of(lodging)
+    if residence is Residence.TENANT and lodging is not None:
+        return (here,)
     return {
         Residence.SHARED: (here,),
         Residence.BOTH: (here, EACH_TENANT),
         Residence.TENANT: (EACH_TENANT,),
     }[residence]
+
+
+def _alias_of(lodging: Lodging) -> str:
+    if isinstance(lodging, PeriodLodging) and lodging.is_of_tenants:
+        return f"{EACH_TENANT}{AT_PERIOD}{lodging.rule.placement}"
+    return lodging.alias
 
 
 def _crossings(models: list[type[Model]]) -> Iterator[Crossing]:

@@ -13,7 +13,7 @@ from django.db import DEFAULT_DB_ALIAS
 from domicile import routing
 from domicile.added import likeness
 from domicile.context import active_home
-from domicile.placement import SHARED_ALIASES, is_tenant_alias
+from domicile.placement import AT_PERIOD, SHARED_ALIASES, is_tenant_alias
 from domicile.residence import Residence, residence_of_app
 from domicile.routing import lodging_of, primary_of
 from domicile.rules.legacy import Legacy
@@ -35,7 +35,9 @@ def operation_runs_at(
     model = _model(app_label, model_name, hints.get("model"))
     residence = residence_of_app(app_label if model is None else model._meta.app_label)
     if at_tenant:
-        return residence is not Residence.SHARED
+        if home is not None and alias == DEFAULT_DB_ALIAS:
+            alias = home.alias
+        return _runs_in_tenant(alias, model, residence)
     if not is_migrated_in(alias):
         return False
     lodging = None if model is None else lodging_of(model)
@@ -45,6 +47,16 @@ def operation_runs_at(
         return False
     here = None if model is not None else _alias_of_app(app_label)
     return _static(alias) == (here or DEFAULT_DB_ALIAS)
+
+
+def _runs_in_tenant(alias: str, model: Any, residence: Residence) -> bool:
+    """A model has its table in the tenant's own home, or in those that a rule tells apart."""
+    lodging = None
+    if model is not None and residence is Residence.TENANT:
+        lodging = lodging_of(model)
+    if lodging is not None:
+        return lodging.is_at(alias)
+    return residence is not Residence.SHARED and AT_PERIOD not in alias
 
 
 def is_migrated_in(alias: str) -> bool:

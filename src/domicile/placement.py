@@ -7,8 +7,13 @@ from dataclasses import dataclass
 from django.db import DEFAULT_DB_ALIAS
 
 TENANT_PREFIX = "tenant:"
+#: What stands for the alias of each tenant, where many are told of.
+EACH_TENANT = f"{TENANT_PREFIX}*"
 #: Between the alias of a tenant and that of a replica from which it is read.
 AT_REPLICA = "@"
+#: Between the alias of a tenant and the placement and period of one of its homes by time, as in
+#: `tenant:acme/marks:2026-11`; and between slug and period in the name of such a placement.
+AT_PERIOD = "/"
 SHARED_ALIAS = "shared"
 #: The name of a placement's template, which no slug can be.
 TEMPLATE_NAME = "_template"
@@ -40,15 +45,18 @@ class Home:
     #: The alias of a database by whose session it is reached, in place of the placement's own: a
     #: replica of that.
     through: str | None = None
+    #: The placement of the tenant's own home, where this is another of its homes and both are
+    #: schemas of one database: then it reads from there too.
+    beside: Placement | None = None
 
     @property
     def slug(self) -> str:
-        return self.alias.removeprefix(TENANT_PREFIX).partition(AT_REPLICA)[0]
+        return owner_of(self.alias).removeprefix(TENANT_PREFIX)
 
     @property
     def cure(self) -> str:
         """What to do where it is gone, for messages."""
-        if self.alias.startswith(TENANT_PREFIX):
+        if self.alias.startswith(TENANT_PREFIX) and AT_PERIOD not in self.alias:
             return f"Restore it, or remove the tenant with `tenants drop {self.slug}`."
         return "Restore it; if it was dropped on purpose, it is not asked for again."
 
@@ -59,3 +67,12 @@ def tenant_alias(slug: str) -> str:
 
 def is_tenant_alias(alias: str | None) -> bool:
     return alias is not None and alias.startswith(TENANT_PREFIX)
+
+
+def owner_of(alias: str) -> str:
+    """Return the alias of the tenant that an alias belongs to: of its own home, of a replica's, or
+    of a period's; any other alias as it is.
+    """
+    if not alias.startswith(TENANT_PREFIX):
+        return alias
+    return alias.partition(AT_PERIOD)[0].partition(AT_REPLICA)[0]

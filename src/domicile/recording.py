@@ -137,6 +137,8 @@ def _rule(model: type[Model], alias: str) -> str:
 def _is_at_home(model: type[Model], alias: str) -> bool:
     lodging, database = lodging_of(model), database_of(alias)
     if is_tenant_alias(database):
+        if residence_of(model) is Residence.TENANT and lodging is not None:
+            return lodging.is_at(database)
         return residence_of(model) is not Residence.SHARED
     if residence_of(model) is Residence.TENANT:
         return False

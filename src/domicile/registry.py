@@ -32,6 +32,7 @@ from domicile.exceptions import UnknownTenant
 from domicile.models import VISIBLE, RegistryVersion
 from domicile.naming import is_slug
 from domicile.placement import (
+    AT_PERIOD,
     AT_REPLICA,
     SHARED_ALIAS,
     SHARED_ALIASES,
@@ -112,6 +113,9 @@ class Known:
 class Registry:
     """What this process knows of tenants. Safe for threads: reading is one dict operation."""
 
+    #: Answers for other homes of a tenant than its own; set by the app.
+    find_within: Callable[[str], Home]
+
     def __init__(self) -> None:
         self._known = Known()
         self._version: int | None = None
@@ -142,6 +146,8 @@ class Registry:
             return _at_replica(home, replica)
         entry = self.by_slug(alias.removeprefix(TENANT_PREFIX))
         if entry is None:
+            if AT_PERIOD in alias:
+                return self.find_within(alias)
             raise UnknownTenant(
                 f"There is no tenant behind the alias {alias!r}, or it is not complete."
             )

@@ -16,7 +16,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 
 from domicile.conf import conf
 from domicile.exceptions import CrossDatabaseError
-from domicile.placement import is_tenant_alias
+from domicile.placement import AT_PERIOD, is_tenant_alias, owner_of
 from domicile.residence import Residence, residence_of
 from domicile.routing import database_of, lodging_of, rules
 
@@ -25,7 +25,7 @@ def place_of(model: Any) -> str | None:
     """Return the database of a model's rows; None: each tenant's own."""
     lodging = lodging_of(model)
     if lodging is not None:
-        return lodging.alias
+        return lodging.place
     return None if residence_of(model) is Residence.TENANT else DEFAULT_DB_ALIAS
 
 
@@ -41,19 +41,55 @@ def refuse_join(one: Any, other: Any, connection: Any = None) -> None:
 
     :param connection: where the query is sent, if that is known yet.
     """
-    if not rules() or not isinstance(other, type) or not crosses(one, other):
+    if not rules() or not isinstance(other, type):
+        return
+    if _is_out_of_reach(one, other, connection):
+        raise _no_join(one, other)
+    if not crosses(one, other):
         return
     places = {place_of(one), place_of(other)}
     if connection is None and None in places:  # A tenant may be in the database of the other.
         return
     at_tenant = connection is not None and is_tenant_alias(connection.alias)
-    if at_tenant and places <= {None, database_of_tenant(connection.alias)}:
+    if at_tenant and places <= _reached_from(connection):
         return
-    raise CrossDatabaseError(
+    raise _no_join(one, other)
+
+
+def _no_join(one: Any, other: Any) -> CrossDatabaseError:
+    return CrossDatabaseError(
         f"A query follows a relation between {_at(one)} and {_at(other)}, and no join crosses"
         " databases. Use prefetch_related() in place of select_related(), and in filters the keys"
         " of rows that were read first."
     )
+
+
+def _is_out_of_reach(one: Any, other: Any, connection: Any) -> bool:
+    """Tell whether one of two models of a database is in homes by time, and the query is not."""
+    if connection is None:
+        return False
+    found = [lodging for lodging in (lodging_of(one), lodging_of(other)) if lodging is not None]
+    return any(each.is_by_time and not each.is_at(connection.alias) for each in found)
+
+
+def _reached_from(connection: Any) -> set[str | None]:
+    """Return the places whose tables a query at a tenant can name: not the tenant's own from one of
+    its other homes that is not beside it.
+    """
+    home = connection.home
+    is_other = home is not None and AT_PERIOD in home.alias
+    here = database_of_tenant(connection.alias)
+    return {here} if is_other and home.beside is None else {None, here}
+
+
+def reaches(alias: str, other: str) -> bool:
+    """Tell whether a query at `alias`, a home of a tenant, reads from the tenant's own too, where
+    that is `other`.
+    """
+    if AT_PERIOD not in alias or owner_of(alias) != other:
+        return False
+    connection: Any = connections[alias]
+    return connection.home.beside is not None
 
 
 def allow(one: Any, other: Any) -> bool:
@@ -117,10 +153,13 @@ def _place_of_row(obj: Any) -> str | None:
     alias = obj._state.db
     if alias is None:
         return place_of(type(obj))
-    if is_tenant_alias(alias):
-        return database_of_tenant(alias)
-    alias = database_of(alias)
     lodging = lodging_of(type(obj))
+    if is_tenant_alias(alias):
+        if lodging is None or lodging.is_at(alias):
+            return database_of_tenant(alias)
+        found: str = lodging.of_tenant(owner_of(alias)).alias  # It is not in a home by time yet.
+        return database_of_tenant(found) if is_tenant_alias(found) else found
+    alias = database_of(alias)
     return lodging.alias if lodging is not None and lodging.is_at(alias) else alias
 
 
@@ -140,7 +179,9 @@ def _fields_between(one: Any, other: Any) -> list[str]:
 
 
 def _at(model: Any) -> str:
-    place = place_of(model)
+    place, lodging = place_of(model), lodging_of(model)
+    if lodging is not None and lodging.is_by_time:
+        return f"{model._meta.label} (in homes by time)"
     return f"{model._meta.label} (in {'tenants' if place is None else repr(place)})"
 
 

@@ -12,12 +12,14 @@ from domicile.context import active_home
 from domicile.exceptions import CrossTenantError, TenantRequired
 from domicile.migrating import is_migrated_in, operation_runs_at
 from domicile.placement import (
+    AT_PERIOD,
     AT_REPLICA,
     SHARED_ALIAS,
     SHARED_ALIASES,
     TENANT_PREFIX,
     Home,
     is_tenant_alias,
+    owner_of,
 )
 from domicile.residence import Residence, residence_of
 from domicile.routing import database_of, lodging_of, primary_of, route_of, routes
@@ -85,7 +87,7 @@ def home_alias(obj: Any) -> str | None:
     if alias is None:
         return None
     if alias.startswith(TENANT_PREFIX):
-        return alias if AT_REPLICA not in alias else primary_of(alias)
+        return alias if AT_REPLICA not in alias and AT_PERIOD not in alias else owner_of(alias)
     if alias != SHARED_ALIAS:
         alias = primary_of(alias)
     if alias == DEFAULT_DB_ALIAS:
@@ -100,7 +102,7 @@ def home_alias(obj: Any) -> str | None:
     return SHARED_ALIAS if lodging is not None and lodging.is_at(alias) else None
 
 
-def _route(
+def _home_of_rows(
     model: Any, instance: Any, origin: str | None, hints: Mapping[str, Any], *, write: bool
 ) -> str:
     home = active_home()
@@ -131,6 +133,31 @@ def _route(
         f"{model._meta.label} lives in tenants and none is active: use `with tenant.activate():`,"
         " or .using(tenant.alias)."
     )
+
+
+def tenant_of_rows(
+    model: Any, instance: Any, hints: Mapping[str, Any], *, write: bool = False
+) -> str:
+    """Return the alias of the tenant whose rows of a tenant model are meant, as routers are asked;
+    in which of its homes they are is not told.
+
+    :raises TenantRequired: none is. `CrossTenantError`: another than the active one, and may not.
+    """
+    return _home_of_rows(model, instance, hints.get(ORIGIN_HINT), hints, write=write)
+
+
+def _route(
+    model: Any, instance: Any, origin: str | None, hints: Mapping[str, Any], *, write: bool
+) -> str:
+    alias = _home_of_rows(model, instance, origin, hints, write=write)
+    if not is_tenant_alias(alias):
+        return alias
+    lodging = lodging_of(model)
+    if lodging is None or not lodging.is_of_tenants:
+        return alias
+    lodging = lodging.of_tenant(alias)  # One of several homes of the tenant.
+    asked = {} if instance is None else {"instance": instance}
+    return lodging.for_write(asked) if write else lodging.for_read(asked)
 
 
 def _apart(
@@ -176,7 +203,7 @@ def refuse_elsewhere(instance: Any, alias: str, home: Home | None) -> None:
 def refuse_copy(instance: Any, using: str) -> None:
     """Raise `CrossTenantError` where an instance of one home would be written to another."""
     lives = home_alias(instance)
-    target = SHARED_ALIAS if using in SHARED_ALIASES else using
+    target = SHARED_ALIAS if using in SHARED_ALIASES else owner_of(using)
     if lives is not None and lives != target and (is_tenant_alias(lives) or is_tenant_alias(using)):
         raise CrossTenantError(
             f"{described(instance)} lives in {lives!r} and cannot be written to {using!r}. To copy"

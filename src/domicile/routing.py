@@ -19,7 +19,14 @@ from django.core.signals import setting_changed
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from domicile.conf import conf
-from domicile.placement import AT_REPLICA, SHARED_ALIAS, SHARED_ALIASES, Home, is_tenant_alias
+from domicile.placement import (
+    AT_PERIOD,
+    AT_REPLICA,
+    SHARED_ALIAS,
+    SHARED_ALIASES,
+    Home,
+    is_tenant_alias,
+)
 from domicile.residence import Residence, residence_of
 from domicile.rules.base import Lodging, Readers, Rule
 
@@ -87,7 +94,10 @@ class Route:
 
     def near(self, alias: str) -> str:
         """Return an alias to read from what is at `alias`."""
-        return nearby_tenant(alias) if is_tenant_alias(alias) else nearby(alias)
+        if not is_tenant_alias(alias):
+            return nearby(alias)
+        # As of all rows by time, reads of a tenant's periods are the primary's.
+        return alias if AT_PERIOD in alias else nearby_tenant(alias)
 
 
 class FixedRoute(Route):
@@ -146,9 +156,9 @@ def _route_of(model: Any) -> Route:
 
 
 def _lodging_of(model: Any) -> Lodging | None:
-    if residence_of(model) is Residence.TENANT:
-        return None
-    answers = (rule.lodging(model) for rule in rules())
+    of_tenant = residence_of(model) is Residence.TENANT
+    asked = (rule for rule in rules() if rule.reaches_tenants or not of_tenant)
+    answers = (rule.lodging(model) for rule in asked)
     return next((answer for answer in answers if answer is not None), None)
 
 

@@ -73,12 +73,13 @@ INSTALLED_APPS = [
     "tests.testproject.events",
     "tests.testproject.customers",
     "tests.testproject.sensors",
+    "tests.testproject.marks",
 ]
 
 DOMICILE = {
     "TENANT_MODEL": "universities.University",
     "DOMAIN_MODEL": "universities.Hostname",
-    "TENANT_APPS": ["students", *APPS_OF_BOTH],
+    "TENANT_APPS": ["students", "marks", *APPS_OF_BOTH],
     "SHARED_APPS": APPS_OF_BOTH,
     "PLACEMENTS": PLACEMENTS,
     "DEFAULT_PLACEMENT": "schema",

@@ -10,7 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from domicile.map import EACH_TENANT, Crossing, Database, House, Map
+from domicile.map import Crossing, Database, House, Map
+from domicile.placement import EACH_TENANT
 
 #: Heights of a card's head, of each line in it, and of the space below the last.
 _HEAD, _LINE, _FOOT = 54, 22, 10
@@ -72,7 +73,7 @@ class Card:
     @property
     def is_many(self) -> bool:
         """Whether it stands for the homes of all tenants."""
-        return self.database.alias == EACH_TENANT
+        return self.database.alias.startswith(EACH_TENANT)
 
     @property
     def right(self) -> int:

@@ -51,6 +51,12 @@ class HomeStore(ABC):
     def create(self, name: str) -> None:
         """Make an empty home; `HomeExists` where there is one of that name."""
 
+    def create_beside(self, name: str, other: str) -> None:
+        """Make an empty home of the tenant that `other` is a home of: whoever may enter that, may
+        enter this.
+        """
+        self.create(name)
+
     @abstractmethod
     def drop(self, name: str) -> None:
         """Drop the home and all in it; nothing happens where there is none."""

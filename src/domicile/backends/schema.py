@@ -9,6 +9,8 @@ from typing import Any
 
 from django.db import router
 
+from domicile.placement import owner_of
+
 #: Operations that write, or on SQLite write again, the definition of a table.
 _DEFINING = (
     "create_model",
@@ -56,8 +58,19 @@ def _without_constraints(connection: Any, fields: list[Any]) -> Iterator[None]:
 
 
 def _leaves_home(connection: Any, field: Any) -> bool:
-    if connection.reaches_shared:
-        return False
     if not (field.is_relation and getattr(field, "db_constraint", False)):
         return False
+    if _is_of_owner(connection, field.related_model):
+        return connection.home.beside is None
+    if connection.reaches_shared:
+        return False
     return not router.allow_migrate_model(connection.alias, field.related_model)
+
+
+def _is_of_owner(connection: Any, model: Any) -> bool:
+    """Tell whether a model's table is in a tenant's own home, and this is another of its homes."""
+    owner = owner_of(connection.alias)
+    return owner != connection.alias and (
+        router.allow_migrate_model(owner, model)
+        and not router.allow_migrate_model(connection.alias, model)
+    )

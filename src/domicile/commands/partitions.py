@@ -27,6 +27,7 @@ def add_parsers(actions: Any) -> None:
     attach.add_argument("--archive", type=Path, help="The file that `prune` wrote.")
     for action in (ensure, listing, prune, attach):
         action.add_argument("--placement", default="", help="Only those of this placement.")
+        action.add_argument("--tenant", metavar="SLUG", default="", help="Only that tenant's.")
     for action in (ensure, listing, prune):
         action.add_argument("--json", action="store_true")
 
@@ -36,20 +37,26 @@ def do_ensure(
     ahead: int | None,
     period: list[str],
     placement: str,
+    tenant: str,
     json: bool,
     **options: Any,
 ) -> None:
     if ahead is not None and ahead < 0:
         raise CommandError("--ahead takes a number that is not negative.")
-    _show(output, retention.ensure(ahead, periods=period, placement=placement), json=json)
+    done = retention.ensure(ahead, periods=period, placement=placement, tenant=tenant)
+    failed = _show(output, done, json=json)
+    if failed:
+        raise CommandError(f"Homes of {', '.join(failed)} could not be made, or migrated.")
 
 
-def do_list(output: Output, placement: str, json: bool, **options: Any) -> None:
-    _show(output, retention.listed(placement), json=json)
+def do_list(output: Output, placement: str, tenant: str, json: bool, **options: Any) -> None:
+    _show(output, retention.listed(placement, tenant), json=json)
 
 
-def do_prune(output: Output, dry_run: bool, placement: str, json: bool, **options: Any) -> None:
-    done = list(retention.prune(dry_run=dry_run, placement=placement))
+def do_prune(
+    output: Output, dry_run: bool, placement: str, tenant: str, json: bool, **options: Any
+) -> None:
+    done = list(retention.prune(dry_run=dry_run, placement=placement, tenant=tenant))
     _show(output, done, json=json)
     if not json and not done:
         output.line("Nothing to prune: no home is older than what its rule keeps.")
@@ -58,26 +65,29 @@ def do_prune(output: Output, dry_run: bool, placement: str, json: bool, **option
 
 
 def do_attach(
-    output: Output, period: str, archive: Path | None, placement: str, **options: Any
+    output: Output, period: str, archive: Path | None, placement: str, tenant: str, **options: Any
 ) -> None:
-    found = retention.chosen(placement)
-    if len(found) != 1:
-        raise CommandError("Name the placement with --placement.")
-    retention.attach(found[0], found[0].calendar.parse(period), archive)
+    homes = retention.only_homes(placement, tenant)
+    retention.attach(homes, homes.calendar.parse(period), archive)
     output.line(f"{period} is back.")
 
 
-def _show(output: Output, done: Iterable[Done], *, json: bool) -> None:
-    """As JSON a line each, when it is done; otherwise a table in the end."""
-    rows = []
+def _show(output: Output, done: Iterable[Done], *, json: bool) -> list[str]:
+    """As JSON a line each, when it is done; otherwise a table in the end, of the columns that have
+    anything. Return the tenants with whose homes something went wrong.
+    """
+    rows, failed = [], dict[str, None]()
     for each in done:
-        row = [each.placement, str(each.period), each.how, each.home, each.detail]
+        row = [each.tenant, each.placement, str(each.period), each.how, each.home, each.detail]
         if json:
             output.json_line(dict(zip(_COLUMNS, row, strict=True)))
+        if each.how == "failed":
+            failed[each.tenant] = None
         rows.append(row)
     if rows and not json:
-        width = 5 if any(row[-1] for row in rows) else 4
-        output.table(_COLUMNS[:width], [row[:width] for row in rows])
+        used = [n for n, column in enumerate(zip(*rows, strict=True)) if any(column)]
+        output.table([_COLUMNS[n] for n in used], [[row[n] for n in used] for row in rows])
+    return list(failed)
 
 
-_COLUMNS = ("placement", "period", "state", "home", "detail")
+_COLUMNS = ("tenant", "placement", "period", "state", "home", "detail")

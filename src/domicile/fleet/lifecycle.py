@@ -35,6 +35,8 @@ from domicile.exceptions import (
     UnknownTenant,
 )
 from domicile.fleet.migrations import Progress, Step, migrate_home, silent
+from domicile.fleet.replay.migrator import HomeMigrator
+from domicile.fleet.replay.plan import Target
 from domicile.fleet.site import Site, handler
 from domicile.fleet.stock.ready import claimed
 from domicile.fleet.stock.template import cloned
@@ -133,12 +135,15 @@ def create_tenant(
     Whatever fails leaves nothing behind. A process that is killed leaves a row that nobody sees;
     the next call with this slug clears it away.
     """
+    from domicile.periods import tenants as periods
+
     template = conf().placement(placement or conf().default_placement)
     validate_slug(slug)
     hosts = _normalized(domains)
     address = Placement(template.key, slug)
     site = Site.of(address)
     site.store.validate(site.name)
+    periods.check_names(slug)
     refuse_transaction(f"create tenant {slug!r}", site)
     with sole_work_on(slug):
         _clear_remains(slug)
@@ -149,6 +154,7 @@ def create_tenant(
                 f"There is a {site.store.noun} {site.name!r} already, and it is no tenant's."
                 " Remove it, or choose another slug or placement."
             )
+        periods.refuse_remains(slug)
         tenant = tenant_model()(slug=slug, name=name or slug, **fields)
         tenant.placement, tenant.status = address, Status.CREATING
         _reserve(tenant, hosts)
@@ -253,9 +259,13 @@ def _undo(tenant: Any, site: Site) -> None:
 
 
 def _remove(tenant: Any, site: Site) -> None:
-    """Drop the home, then the row: while there is a home, there is a row that tells of it."""
+    """Drop the homes, then the row: while there is a home, there is a row that tells of it."""
+    from domicile.periods.tenants import drop_homes
+
+    drop_homes(tenant.slug)
     handler().forget(tenant.alias)
     site.drop()
+    drop_homes(tenant.slug)  # One may have been half made.
     _delete_row(tenant)
 
 
@@ -431,10 +441,18 @@ def _drop(tenant: Any) -> None:
 def migrate_tenant(
     tenant: Any, app_label: str = "", migration: str = "", *, progress: Progress = silent
 ) -> Any:
-    """Migrate one tenant's home, all apps or one, to the newest or the named migration."""
+    """Migrate one tenant's home, all apps or one, to the newest or the named migration, and then
+    those of its periods.
+    """
+    from domicile.periods.migrations import migrate_periods_of
+
     tenant = find_tenant(tenant)
     with sole_work_on(tenant.slug):
         migrate_home(tenant, progress, app_label, migration)
+        migrator = HomeMigrator.to(Target(app_label, migration))
+        for migrate_its in migrate_periods_of([tenant.slug], migrator).values():
+            for name in migrate_its():
+                progress(Step("migration", f"{name} by time"))
     return tenant
 
 

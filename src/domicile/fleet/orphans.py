@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from domicile.conf import conf
+from domicile.conf import PlacementTemplate, conf
 from domicile.context import no_tenant
 from domicile.exceptions import NotSupported, TenantUnavailable
 from domicile.fleet.lifecycle import sole_work_on
 from domicile.fleet.site import Site
 from domicile.fleet.stock.ready import READY_PREFIX
 from domicile.naming import is_slug
-from domicile.placement import TEMPLATE_NAME, Placement
+from domicile.placement import AT_PERIOD, TEMPLATE_NAME, Placement
 from domicile.records import Move, ReadyHome
 from domicile.registry import tenant_model
 
@@ -19,11 +19,11 @@ from domicile.registry import tenant_model
 @no_tenant()
 def find_orphans() -> list[Site]:
     """Return the homes, or what is left of them (a role, a journal), that have names as tenants'
-    homes have and belong to no tenant, template, ready home or move.
+    homes have, or those of their periods, and belong to no tenant, template, ready home or move.
 
     Not all need be Domicile's: where a placement's pattern is `{slug}`, any schema fits.
     """
-    known = set(_known())
+    known, slugs = set(_known()), _slugs()
     found: dict[tuple[str, str], Site] = {}
     for template in conf().placements.values():
         store = Site.of(Placement(template.key, TEMPLATE_NAME)).store
@@ -33,7 +33,11 @@ def find_orphans() -> list[Site]:
             continue
         for located in sorted(traces):
             name = template.name_at(located)
-            if name is not None and _may_be_ours(name) and (template.layout, located) not in known:
+            if template.houses_periods:
+                is_orphan = name is not None and _is_of_nobody(template, name, slugs)
+            else:
+                is_orphan = _may_be_ours(name or "") and (template.layout, located) not in known
+            if name is not None and is_orphan:
                 site = Site(store, located, Placement(template.key, name))
                 found.setdefault((template.layout, located), site)
     return list(found.values())
@@ -42,11 +46,19 @@ def find_orphans() -> list[Site]:
 @no_tenant()
 def drop_orphan(site: Site) -> None:
     """Drop what is left of a home; `TenantUnavailable` where it has become somebody's meanwhile."""
-    with sole_work_on(site.placement.name):
+    with sole_work_on(site.placement.name.partition(AT_PERIOD)[0]):
         template = conf().placement(site.placement.template)
-        if (template.layout, site.name) in set(_known()):
+        if is_somebodys(site) or (
+            template.houses_periods and not _is_of_nobody(template, site.placement.name, _slugs())
+        ):
             raise TenantUnavailable(f"The {site.store.noun} {site.name!r} is no orphan any more.")
         site.drop()
+
+
+def is_somebodys(site: Site) -> bool:
+    """Tell whether a row tells of a home: of a tenant, of one that is ready, of a move."""
+    template = conf().placement(site.placement.template)
+    return (template.layout, site.name) in set(_known())
 
 
 def _known() -> Iterator[tuple[str, str]]:
@@ -69,6 +81,15 @@ def _known() -> Iterator[tuple[str, str]]:
         if key in conf().placements:
             template = conf().placement(key)
             yield template.layout, template.locate(name)
+
+
+def _slugs() -> set[str]:
+    return set(tenant_model()._base_manager.values_list("slug", flat=True))
+
+
+def _is_of_nobody(template: PlacementTemplate, name: str, slugs: set[str]) -> bool:
+    """Tell whether the home of a period would be that of a tenant that there is not."""
+    return template.is_of_tenants and name.partition(AT_PERIOD)[0] not in slugs
 
 
 def _may_be_ours(name: str) -> bool:

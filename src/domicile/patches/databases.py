@@ -9,9 +9,10 @@ from django.db.models import Model
 
 from domicile.exceptions import CrossDatabaseError
 from domicile.migrating import is_migrated_in
+from domicile.periods.places import is_period_alias
 from domicile.placement import is_tenant_alias
 from domicile.relations import crosses, place_of
-from domicile.routing import database_of, primary_of, reading_primary, rules
+from domicile.routing import database_of, lodging_of, primary_of, reading_primary, rules
 
 
 def reading_what_is_there(original: Any) -> Any:
@@ -69,13 +70,33 @@ def finding_content_types(original: Any) -> Any:
 
 def refusing_deletion(original: Any) -> Any:
     def related_objects(self: Any, related_model: Any, related_fields: Any, objs: Any) -> Any:
+        homes = {obj._state.db for obj in objs} if rules() else set()
+        # By time, what is deleted is in one home, and what Django was given may be its tenant.
+        here = homes.pop() if len(homes) == 1 else self.using
         for field in related_fields:
-            if rules() and crosses(related_model, field.related_model):
+            if rules() and (
+                crosses(related_model, field.related_model)
+                or _is_elsewhere_by_time(related_model, here)
+            ):
                 raise CrossDatabaseError(
                     f"A {field.related_model._meta.label} cannot be deleted: {field} refers to it"
-                    f" from {place_of(related_model) or 'tenants'!r}, where Django does not look."
+                    f" from {_described_place(related_model)}, where Django does not look."
                     " Give it on_delete=DO_NOTHING, and delete or mend its rows first."
                 )
-        return original(self, related_model, related_fields, objs)
+        found = original(self, related_model, related_fields, objs)
+        return found.using(here) if is_period_alias(here) else found
 
     return related_objects
+
+
+def _is_elsewhere_by_time(model: Any, alias: str) -> bool:
+    """Tell whether the rows of a model are in homes by time, and `alias` is none of them."""
+    lodging = lodging_of(model)
+    return lodging is not None and lodging.is_by_time and not lodging.is_at(alias)
+
+
+def _described_place(model: Any) -> str:
+    lodging = lodging_of(model)
+    if lodging is not None and lodging.is_by_time:
+        return "homes by time"
+    return repr(place_of(model) or "tenants")

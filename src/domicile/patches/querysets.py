@@ -9,8 +9,8 @@ from django.db.models import QuerySet
 
 from domicile.context import innermost
 from domicile.exceptions import CrossDatabaseError, CrossTenantError
-from domicile.placement import SHARED_ALIAS, SHARED_ALIASES, is_tenant_alias
-from domicile.relations import crosses, database_of_tenant, refuse_join
+from domicile.placement import SHARED_ALIAS, SHARED_ALIASES, is_tenant_alias, owner_of
+from domicile.relations import crosses, database_of_tenant, reaches, refuse_join
 from domicile.residence import Residence, residence_of
 from domicile.router import EXPLICIT_HINT, ORIGIN_HINT, Router
 from domicile.routing import database_of, reading_primary, route_of, routes, rules
@@ -127,6 +127,10 @@ def _refuse_part(part: Any, whole: Any, here: str) -> None:
     if database_of(rows) == database_of(here):
         return
     if is_tenant_alias(rows) or is_tenant_alias(here):
+        if reaches(here, rows):
+            return
+        if owner_of(rows) == owner_of(here):
+            raise CrossDatabaseError(_refusal(part, rows, here))
         if residence_of(part.model) is not Residence.SHARED:
             raise CrossTenantError(_refusal(part, rows, here))
         if rows in SHARED_ALIASES or rows == database_of_tenant(here):

@@ -1,6 +1,6 @@
 """Days, months, quarters and years as values: which of them a moment is in, and their names.
 
-Nothing here asks a database or a clock.
+Nothing here asks a database, and only `Calendar.now()` asks a clock.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import MAXYEAR, date, datetime, time
+from datetime import MAXYEAR, UTC, date, datetime, time
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo
 
@@ -104,6 +104,10 @@ class Calendar:
 
     def parse(self, text: str) -> Period:
         return Period.parse(text, self.every)
+
+    def now(self) -> Period:
+        """Return the period that it is."""
+        return self.period_of(datetime.now(UTC))
 
     def begins(self, period: Period) -> datetime:
         """Return the first moment of a period."""

@@ -11,10 +11,12 @@ from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 
-from domicile.conf import conf
+from domicile.conf import PlacementTemplate, conf
 from domicile.periods.calendar import EVERY
-from domicile.periods.homes import period_rules
+from domicile.periods.names import faults_of
+from domicile.periods.places import period_rules
 from domicile.periods.querysets import PeriodManager
+from domicile.residence import Residence, residence_of_app
 from domicile.rules.periods import Periods
 
 #: What rules of one placement must say alike: they share its homes.
@@ -80,6 +82,8 @@ def _placement(rule: Periods) -> Iterator[CheckMessage]:
             f"there is no placement {rule.placement!r} for periods",
             "Declare one in DOMICILE['PLACEMENTS'] whose SCHEMA or NAME contains '{period}'.",
         )
+    else:
+        yield from _tenants(rule, template)
     for other in period_rules():
         if other.placement == rule.placement and any(
             getattr(other, name) != getattr(rule, name) for name in _COMMON
@@ -91,6 +95,28 @@ def _placement(rule: Periods) -> Iterator[CheckMessage]:
                 f"Give both the same {', '.join(_COMMON)}, or each a placement of its own.",
             )
             return
+
+
+def _tenants(rule: Periods, template: PlacementTemplate) -> Iterator[CheckMessage]:
+    label = rule.model.partition(".")[0]
+    is_tenants_app = residence_of_app(label) is Residence.TENANT
+    if is_tenants_app is not template.is_of_tenants:
+        lives, names = ("in tenants", "both '{slug}' and") if is_tenants_app else ("once", "only")
+        yield _error(
+            58,
+            rule,
+            f"the model lives {lives}, and placement {rule.placement!r} is for"
+            f" {'tenants' if template.is_of_tenants else 'what is no tenant'}'s periods",
+            f"Name a placement whose SCHEMA or NAME contains {names} '{{period}}'.",
+        )
+    elif template.is_of_tenants and rule.every in EVERY:
+        for fault in faults_of(template, rule.every):
+            yield _error(
+                59,
+                rule,
+                fault,
+                "Name its homes otherwise, such as 't_{slug}_{period}': slugs have no underscore.",
+            )
 
 
 def _options(rule: Periods) -> Iterator[CheckMessage]:

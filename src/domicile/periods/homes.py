@@ -9,67 +9,89 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from django.apps import apps
-from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.db import connections, transaction
 
-from domicile import routing
 from domicile.backends.homes import HomeStore
 from domicile.conf import conf
-from domicile.exceptions import InvalidName, PeriodMissing
+from domicile.exceptions import InvalidName, PeriodMissing, TenantRequired
 from domicile.fleet.migrations import Progress, silent
 from domicile.fleet.site import Site, handler
 from domicile.periods.calendar import ALWAYS, Calendar, Period, Spans
 from domicile.periods.making import COMPLETE, make, migrate, migrator
+from domicile.periods.places import (
+    PREFIX,
+    calendar_of,
+    home_of_tenant,
+    is_beside,
+    is_period_alias,
+    period_rules,
+    placements,
+)
 from domicile.periods.ranges import touches
-from domicile.placement import SHARED_ALIAS, Home, Placement
+from domicile.placement import (
+    AT_PERIOD,
+    SHARED_ALIAS,
+    Home,
+    Placement,
+    tenant_alias,
+)
 from domicile.rules.periods import Periods
-
-PREFIX = "period:"
-
-
-def is_period_alias(alias: str | None) -> bool:
-    """Tell whether an alias is that of one period's home."""
-    return alias is not None and alias.startswith(PREFIX) and alias.count(":") == 2
 
 
 class PeriodHomes:
-    """The homes of one placement: a process knows those that it has seen complete."""
+    """The homes of one placement, or of one tenant there: a process knows those that it has seen
+    complete.
+    """
 
-    def __init__(self, placement: str, calendar: Calendar) -> None:
-        self.placement, self.calendar = placement, calendar
-        self.template = conf().placement(placement)
+    def __init__(self, placement: str, calendar: Calendar, slug: str = "") -> None:
+        self.placement, self.calendar, self.slug = placement, calendar, slug
+        template = conf().placement(placement)
+        self.template = template.within(slug) if slug else template
         self._known: frozenset[Period] = frozenset()
         self._next_look = 0.0
 
     # Names -------------------------------------------------------------------------------------
 
     def alias(self, period: Period) -> str:
+        if self.slug:
+            return f"{tenant_alias(self.slug)}{AT_PERIOD}{self.placement}:{period}"
         return f"{PREFIX}{self.placement}:{period}"
 
     def home(self, period: Period) -> Home:
+        if self.slug:
+            return find_of_tenant(self.alias(period))
         return Home(self.alias(period), self._address(period))
+
+    def home_beside(self, own: Home, period: Period) -> Home:
+        """Return the home of a tenant whose own is given."""
+        is_near = is_beside(self.template, conf().placement(own.placement.template))
+        beside = own.placement if is_near else None
+        return Home(self.alias(period), self._address(period), beside=beside)
 
     def site(self, period: Period) -> Site:
         return Site.of(self._address(period))
 
     def _address(self, period: Period) -> Placement:
-        return Placement(self.placement, period.file_name)
+        return Placement(self.placement, self._named(period.file_name))
+
+    def _named(self, name: str) -> str:
+        return f"{self.slug}{AT_PERIOD}{name}" if self.slug else name
 
     def detached_name(self, period: Period) -> str:
         """Return under which name a home is put aside: one that is no period's."""
-        return self.template.locate(f"{period.file_name}_detached")
+        return self.template.locate(self._named(f"{period.file_name}_detached"))
 
     def parse(self, alias: str) -> Period:
         """Return the period of an alias; `InvalidName` where it names none."""
         return self.calendar.parse(alias.rpartition(":")[2])
 
     def now(self) -> Period:
-        return self.calendar.period_of(datetime.now(UTC))
+        return self.calendar.now()
 
     @property
     def rules(self) -> list[Periods]:
@@ -101,26 +123,33 @@ class PeriodHomes:
         found = self.found(store)
         new = [located for period, located in found.items() if period not in known]
         applied = store.applied(new) if new else {}
-        there = frozenset(
-            period
-            for period, located in found.items()
-            if period in known or COMPLETE in applied.get(located, ())
-        )
+        complete = {located for located, names in applied.items() if COMPLETE in names}
+        there = {p for p, located in found.items() if p in known or located in complete}
+        return self.learn(there, store)
+
+    def learn(self, there: Iterable[Period], store: HomeStore) -> frozenset[Period]:
+        """Take for known what was just seen to be there, and complete."""
+        known = frozenset(there)
         # What an open transaction sees may never be committed.
         if not store.connection.in_atomic_block:
-            self._known = there
+            self._known = known
             self._next_look = time.monotonic() + conf().registry_max_age
-        return there
+        return known
 
     def found(self, store: HomeStore) -> dict[Period, str]:
         """Return the homes that have a period's name, complete or not."""
+        return self.sorted_out(store.names())
+
+    def sorted_out(self, names: Iterable[str]) -> dict[Period, str]:
+        """Return those of some names that are a period's home."""
         found = {}
-        for located in store.names():
+        for located in names:
+            name = self.template.name_at(located) or ""
             try:
-                period = self.calendar.parse(self.template.name_at(located) or "")
+                period = self.calendar.parse(name.rpartition(AT_PERIOD)[2])
             except InvalidName:
                 continue
-            if self.template.locate(period.file_name) == located:
+            if self.template.locate(self._named(period.file_name)) == located:
                 found[period] = located
         return found
 
@@ -154,13 +183,23 @@ class PeriodHomes:
             raise self._missing(period, f"{reason}: `partitions ensure --period {period}` makes it")
 
     def _missing(self, period: Period, reason: str) -> PeriodMissing:
+        whose = f" of tenant {self.slug!r}" if self.slug else ""
         return PeriodMissing(
-            f"There is no home for rows of {period} in placement {self.placement!r}, and {reason}."
+            f"There is no home for rows of {period}{whose} in placement {self.placement!r}, and"
+            f" {reason}."
         )
 
     def is_over(self, period: Period, rule: Periods) -> bool:
         """Tell whether a rule does not keep a period any more."""
         return rule.keep is not None and period.number <= self.now().number - rule.keep
+
+    def validate(self, period: Period) -> None:
+        """Raise `InvalidName` where a home, or what it is put aside as, cannot be called so."""
+        names = [self.site(period).name]
+        if any(rule.retire == "detach" for rule in self.rules):
+            names.append(self.detached_name(period))
+        for name in names:
+            self.store.validate(name)
 
     def make(self, period: Period, progress: Progress = silent) -> bool:
         """Make the home of a period, with all migrations; tell whether that was needed."""
@@ -172,7 +211,7 @@ class PeriodHomes:
 
     def alone(self, period: Period) -> AbstractContextManager[bool]:
         """Hold the lock of a period's home; the value tells whether it was free."""
-        key = f"domicile:period:{self.placement}:{period}"
+        key = f"domicile:period:{self.placement}:{self._named(str(period))}"
         lock: AbstractContextManager[bool] = handler()[SHARED_ALIAS].named_lock(key)
         return lock
 
@@ -182,40 +221,59 @@ class PeriodHomes:
         return [model for model in apps.get_models() if model._meta.label_lower in names]
 
 
-def period_rules() -> list[Periods]:
-    return [rule for rule in routing.rules() if isinstance(rule, Periods)]
+_homes: dict[tuple[str, str], PeriodHomes] = {}
 
 
-_homes: dict[str, PeriodHomes] = {}
+def homes_of(placement: str, slug: str = "") -> PeriodHomes:
+    """Return the homes of a placement, in one of tenants' periods those of the tenant of that slug.
 
-
-def homes_of(placement: str) -> PeriodHomes:
-    """Return the homes of a placement; `ImproperlyConfigured` where no rule has it."""
-    homes = _homes.get(placement)
+    :raises ImproperlyConfigured: no rule has the placement; or one tenant's homes could be taken
+        for others.
+    :raises TenantRequired: a tenant has to be named.
+    """
+    homes = _homes.get((placement, slug))
     if homes is None:
-        rule = next((rule for rule in period_rules() if rule.placement == placement), None)
-        if rule is None:
-            raise ImproperlyConfigured(
-                f"No rule of DOMICILE['RULES'] has the placement {placement!r} for its periods."
+        calendar, template = calendar_of(placement), conf().placement(placement)
+        if template.is_of_tenants and not slug:
+            raise TenantRequired(
+                f"The homes in placement {placement!r} are tenants': activate one, or name it."
             )
-        homes = _homes[placement] = PeriodHomes(placement, Calendar(rule.every, rule.time_zone))
+        homes = PeriodHomes(placement, calendar, slug if template.is_of_tenants else "")
+        while len(_homes) >= conf().registry_size:
+            _homes.pop(next(iter(_homes)), None)
+        _homes[placement, slug] = homes
     return homes
 
 
 def all_homes() -> list[PeriodHomes]:
-    """Return the homes of each placement once."""
-    return [homes_of(placement) for placement in dict.fromkeys(r.placement for r in period_rules())]
+    """Return the homes of each placement that is no tenants', once."""
+    return [homes_of(placement) for placement in placements(of_tenants=False)]
 
 
 def find(alias: str) -> Home | Mapping[str, Any]:
     """Return the home behind an alias, whether it is there or not; behind `period:<placement>` is
     the server, which Django asks what it can do.
     """
-    homes = homes_of(alias.split(":")[1])
+    placement = alias.split(":")[1]
     if not is_period_alias(alias):
-        settings: Mapping[str, Any] = homes.store.connection.settings_dict
+        template = conf().placement(placement)
+        settings: Mapping[str, Any] = handler().host(template).settings_dict
         return settings
+    homes = homes_of(placement)
     return homes.home(homes.parse(alias))
+
+
+def find_of_tenant(alias: str) -> Home:
+    """Return the home behind the alias of a tenant's period, whether it is there or not."""
+    own, _, rest = alias.partition(AT_PERIOD)
+    placement, _, name = rest.partition(":")
+    return _within(home_of_tenant(own), placement, name)
+
+
+@lru_cache(maxsize=4096)
+def _within(own: Home, placement: str, name: str) -> Home:
+    homes = homes_of(placement, own.slug)
+    return homes.home_beside(own, homes.calendar.parse(name))
 
 
 def by_session(aliases: Iterable[str]) -> list[list[str]]:
@@ -239,6 +297,8 @@ def atomic_at(aliases: Iterable[str]) -> Iterator[None]:
 def _reset(*, setting: str, **_: Any) -> None:
     if setting in ("DOMICILE", "DATABASES", "INSTALLED_APPS", "MIGRATION_MODULES"):
         _homes.clear()
+        calendar_of.cache_clear()
+        _within.cache_clear()
         migrator.cache_clear()
 
 

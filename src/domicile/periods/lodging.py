@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from django.db import models
 
 from domicile.conf import conf
 from domicile.exceptions import PeriodRequired, TooManyPeriods
-from domicile.periods.calendar import Period
-from domicile.periods.homes import PREFIX, PeriodHomes, homes_of, is_period_alias
+from domicile.periods.calendar import Calendar, Period
+from domicile.periods.homes import PeriodHomes, homes_of
+from domicile.periods.places import PREFIX, home_of_tenant, is_beside, is_period_alias
 from domicile.periods.ranges import spans_of
+from domicile.placement import AT_PERIOD, TENANT_PREFIX, is_tenant_alias
+from domicile.residence import Residence, residence_of
 from domicile.rules.base import Lodging
 from domicile.rules.periods import Periods
 
@@ -22,17 +25,40 @@ from domicile.rules.periods import Periods
 @dataclass(frozen=True)
 class PeriodLodging(Lodging):
     """`alias` stands for all of the homes: of schemas it is their database's; of databases, which
-    no join leaves, it is their placement's own.
+    no join leaves, it is their placement's own. Where the homes are beside a tenant's own, it is
+    the tenant's.
     """
 
     rule: Periods
     model: Any = None
+    #: The alias of the tenant whose rows are meant; None: they are no tenant's, or not told yet.
+    tenant: str | None = None
 
     @classmethod
     def of(cls, rule: Periods, model: Any) -> PeriodLodging:
         template = conf().placement(rule.placement)
         beside = template.database if template.layout == "schema" else None
         return cls(rule, beside or f"{PREFIX}{rule.placement}", model=model)
+
+    def of_tenant(self, alias: str) -> PeriodLodging:
+        """Return how the rows of one tenant, by its alias, are found."""
+        template = conf().placement(self.rule.placement)
+        own = conf().placement(home_of_tenant(alias).placement.template)
+        return _bound(self, alias, is_beside(template, own))
+
+    @property
+    def is_by_time(self) -> bool:
+        return True
+
+    @property
+    def is_of_tenants(self) -> bool:
+        """Whether these are rows of a tenant app: its placement is one for those."""
+        return conf().placement(self.rule.placement).is_of_tenants
+
+    @property
+    def place(self) -> str | None:
+        """Those of tenants join the tenant's own tables where all are schemas of one database."""
+        return None if self.is_of_tenants and _are_beside(self.rule) else self.alias
 
     @cached_property
     def field(self) -> models.Field[Any, Any]:
@@ -41,7 +67,8 @@ class PeriodLodging(Lodging):
 
     @property
     def homes(self) -> PeriodHomes:
-        return homes_of(self.rule.placement)
+        slug = "" if self.tenant is None else self.tenant.removeprefix(TENANT_PREFIX)
+        return homes_of(self.rule.placement, slug)
 
     def for_read(self, hints: Mapping[str, Any]) -> str:
         return self._by_instance(hints.get("instance"), "read")
@@ -53,17 +80,24 @@ class PeriodLodging(Lodging):
         return self._by_instance(instance, "written")
 
     def is_at(self, alias: str) -> bool:
-        return alias.startswith(f"{PREFIX}{self.rule.placement}:")
+        """Also of a tenant's, whichever is meant."""
+        if not self.is_of_tenants:
+            return alias.startswith(f"{PREFIX}{self.rule.placement}:")
+        owner, _, home = alias.partition(AT_PERIOD)
+        is_mine = self.tenant is None or owner == self.tenant
+        return is_mine and home.startswith(f"{self.rule.placement}:") and is_tenant_alias(owner)
 
     def _by_instance(self, instance: Any, verb: str) -> str:
         """A row has a home. One that it is related to tells nothing of time, but Django asks for
         some alias when it makes a related manager, whose queryset will know the range.
         """
-        if isinstance(instance, self.model) and is_period_alias(instance._state.db):
-            alias: str = instance._state.db
+        alias: str | None = None if instance is None else instance._state.db
+        if alias is not None and is_period_alias(alias) and self.is_at(alias):
             return alias
         if instance is not None:
-            return self.alias
+            return self.tenant or self.alias
+        if self.tenant is not None and verb == "written":
+            return self.tenant  # Where Django opens transactions; there is no such table.
         raise PeriodRequired(
             f"Rows of {self.model._meta.label} are in a home for each {self.rule.every}, and none"
             f" is named by which they could be {verb}: use its PeriodManager and a range of"
@@ -72,7 +106,10 @@ class PeriodLodging(Lodging):
 
     @property
     def _example(self) -> str:
-        return self.homes.alias(self.homes.now())
+        now = Calendar(self.rule.every, self.rule.time_zone).now()
+        if not self.is_of_tenants:
+            return f"{PREFIX}{self.rule.placement}:{now}"
+        return f"{self.tenant or f'{TENANT_PREFIX}…'}{AT_PERIOD}{self.rule.placement}:{now}"
 
     def period_of(self, instance: Any) -> Period:
         """Return the period that a row belongs to, by its field; `PeriodRequired` where that tells
@@ -112,3 +149,26 @@ class PeriodLodging(Lodging):
                 " declare a higher max_periods."
             )
         return [self.homes.alias(period) for period in found]
+
+
+@lru_cache(maxsize=4096)
+def _bound(lodging: PeriodLodging, alias: str, beside: bool) -> PeriodLodging:
+    here = alias if beside else f"{PREFIX}{lodging.rule.placement}"
+    return replace(lodging, tenant=alias, alias=here)
+
+
+def is_housed(model: Any, rule: Periods) -> bool:
+    """Tell whether a rule's placement is one for rows of this model: of each tenant for those of a
+    tenant app, of nobody else for others. A check names what is not.
+    """
+    template = conf().placements.get(rule.placement)
+    if template is None or not template.houses_periods:
+        return residence_of(model) is not Residence.TENANT
+    return template.is_of_tenants is (residence_of(model) is Residence.TENANT)
+
+
+def _are_beside(rule: Periods) -> bool:
+    """Tell whether the periods of every tenant are schemas beside the tenant's own."""
+    template = conf().placement(rule.placement)
+    own = [each for each in conf().placements.values() if not each.houses_periods]
+    return all(is_beside(template, each) for each in own)

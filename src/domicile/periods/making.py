@@ -10,16 +10,21 @@ from contextvars import copy_context
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections, transaction
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.migrations.recorder import MigrationRecorder
 
 from domicile.conf import PlacementTemplate
-from domicile.context import no_tenant
-from domicile.exceptions import HomeBusy, HomeExists
+from domicile.context import Activation, no_tenant
+from domicile.exceptions import HomeBusy, HomeExists, TenantUnavailable
 from domicile.fleet.migrations import Progress, Step
+from domicile.fleet.orphans import is_somebodys
 from domicile.fleet.replay.migrator import HomeMigrator
 from domicile.fleet.replay.plan import NEWEST
 from domicile.fleet.site import Site, handler
+from domicile.models import Status
+from domicile.periods.places import home_of_tenant
+from domicile.placement import SHARED_ALIAS, tenant_alias
+from domicile.registry import tenant_model
 
 if TYPE_CHECKING:
     from domicile.periods.calendar import Period
@@ -39,16 +44,24 @@ def make(homes: PeriodHomes, period: Period, progress: Progress) -> bool:
     In a transaction that is open it is made as a part of that, or, where it cannot be, by a thread
     with sessions of its own.
     """
+    _refuse_dropped(homes)
     connection = homes.store.connection
-    if connection.in_atomic_block and not _is_transactional(homes.template, connection):
-        return bool(_in_thread(lambda: _make(homes, period, progress)))
-    return _make(homes, period, progress)
+    with _at_owner(homes):
+        if connection.in_atomic_block and not _is_transactional(homes.template, connection):
+            return bool(_in_thread(lambda: _make(homes, period, progress)))
+        return _make(homes, period, progress)
 
 
-@no_tenant()
+def _at_owner(homes: PeriodHomes) -> Activation:
+    """A tenant that is being made is known to nobody else yet."""
+    if not homes.slug:
+        return no_tenant()
+    return Activation(home_of_tenant(tenant_alias(homes.slug)))
+
+
 def _make(homes: PeriodHomes, period: Period, progress: Progress) -> bool:
     site, started = homes.site(period), time.monotonic()
-    site.store.validate(site.name)
+    homes.validate(period)
     while True:
         with homes.alone(period) as free:
             if period in homes.look():
@@ -70,7 +83,7 @@ def _build(homes: PeriodHomes, period: Period, site: Site, progress: Progress) -
     timeout = None if connection.in_atomic_block else _LOCK_TIMEOUT
     try:
         with _transaction(homes.template, connection):
-            site.store.create(site.name)
+            _create(homes, period, site)
             migrate(homes, period, timeout)
             MigrationRecorder(connections[homes.alias(period)]).record_applied(*COMPLETE)
     except HomeExists:
@@ -81,10 +94,34 @@ def _build(homes: PeriodHomes, period: Period, site: Site, progress: Progress) -
     return True
 
 
+def _refuse_dropped(homes: PeriodHomes) -> None:
+    """Raise `TenantUnavailable` where nobody would drop the home with its tenant any more."""
+    if not homes.slug:
+        return
+    tenant = tenant_model()._base_manager.using(SHARED_ALIAS).filter(slug=homes.slug)
+    if not tenant.exclude(status=Status.DROPPING).exists():
+        raise TenantUnavailable(
+            f"No home for rows of tenant {homes.slug!r} is made: it is being dropped, or gone."
+        )
+
+
+def _create(homes: PeriodHomes, period: Period, site: Site) -> None:
+    beside = homes.home(period).beside
+    if beside is None:
+        site.store.create(site.name)
+    else:
+        site.store.create_beside(site.name, Site.of(beside).name)
+
+
 def _clear(homes: PeriodHomes, period: Period, site: Site) -> None:
     """Drop what a killed process left; `HomeExists` where there is more than that."""
     if not site.exists():
         return
+    if is_somebodys(site):
+        raise HomeExists(
+            f"The {site.store.noun} {site.name!r}, where rows of {period} would be, is the home of"
+            " a tenant. Name periods' homes otherwise in DOMICILE['PLACEMENTS']."
+        )
     alias = homes.alias(period)
     with connections[alias].cursor() as cursor:
         tables = connections[alias].introspection.table_names(cursor)
@@ -121,7 +158,8 @@ def _is_transactional(template: PlacementTemplate, connection: Any) -> bool:
 
 def _transaction(template: PlacementTemplate, connection: Any) -> AbstractContextManager[Any]:
     if _is_transactional(template, connection):
-        return transaction.atomic(using=connection.alias)
+        alias = connection.alias
+        return transaction.atomic(using=SHARED_ALIAS if alias == DEFAULT_DB_ALIAS else alias)
     return nullcontext()
 
 

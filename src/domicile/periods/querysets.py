@@ -19,10 +19,13 @@ from django.db.models.manager import BaseManager
 from domicile.exceptions import NotSupported, PeriodChanged, PeriodRequired
 from domicile.periods.aggregates import aggregated, groups_of, is_grouped
 from domicile.periods.calendar import Spans
-from domicile.periods.homes import by_session, is_period_alias
+from domicile.periods.homes import by_session
 from domicile.periods.lodging import PeriodLodging
 from domicile.periods.merging import rows_of
+from domicile.periods.places import is_period_alias
 from domicile.periods.saving import checked_at, period_lodging, prepare
+from domicile.placement import is_tenant_alias, owner_of
+from domicile.router import EXPLICIT_HINT, ORIGIN_HINT, refuse_copy, tenant_of_rows
 
 
 class PeriodQuerySet(QuerySet[Any]):
@@ -33,6 +36,7 @@ class PeriodQuerySet(QuerySet[Any]):
     _db: str | None
     _hints: dict[str, Any]
     _for_write: bool
+    _query: Any
     _prefetch_related_lookups: tuple[Any, ...]
     _known_related_objects: dict[Any, Any]
 
@@ -49,9 +53,24 @@ class PeriodQuerySet(QuerySet[Any]):
         if self._is_placed or is_period_alias(self._db):
             return None
         lodging = period_lodging(self.model)
+        if lodging is not None and lodging.is_of_tenants:
+            return lodging.of_tenant(self._tenant)
         if lodging is None or self._db not in (None, lodging.alias):
             return None
         return lodging
+
+    @property
+    def _tenant(self) -> str:
+        """The alias of the tenant whose rows are meant, as of any queryset of a tenant model."""
+        if is_tenant_alias(self._db):
+            return owner_of(str(self._db))
+        checked = checked_at.get()
+        if checked is not None and is_tenant_alias(checked):
+            return owner_of(checked)
+        hints = {**self._hints, ORIGIN_HINT: self._query._domicile_origin}
+        if self._db is not None:
+            hints[EXPLICIT_HINT] = True
+        return tenant_of_rows(self.model, hints.get("instance"), hints, write=self._for_write)
 
     def _at(self, alias: str) -> Self:
         part = self.using(alias)
@@ -120,7 +139,7 @@ class PeriodQuerySet(QuerySet[Any]):
             return rows
 
         lodging = period_lodging(self.model)
-        assert lodging is not None
+        assert lodging is not None  # Whichever tenant's.
         if len(parts) == 1:
             return read(parts[0])
         self._not_support_combined_queries("Reading several periods")  # type: ignore[attr-defined]
@@ -210,10 +229,11 @@ class PeriodQuerySet(QuerySet[Any]):
     # Writing -------------------------------------------------------------------------------------
 
     def create(self, **kwargs: Any) -> Any:
-        if self._lodging is None:
+        lodging = self._lodging
+        if lodging is None:
             return super().create(**kwargs)
         row = self.model(**kwargs)
-        row.save(force_insert=True)
+        row.save(force_insert=True, using=lodging.tenant)
         return row
 
     def get_or_create(self, defaults: Any = None, **kwargs: Any) -> tuple[Any, bool]:
@@ -246,6 +266,7 @@ class PeriodQuerySet(QuerySet[Any]):
         rows = list(objs)
         homes: dict[str, list[Any]] = {}
         for row in rows:
+            self._refuse_stranger(row, lodging)
             homes.setdefault(lodging.homes.alias(lodging.period_of(row)), []).append(row)
         for alias in sorted(homes):
             lodging.homes.for_writing(lodging.homes.parse(alias))
@@ -259,6 +280,7 @@ class PeriodQuerySet(QuerySet[Any]):
         names = {lodging.field.name, lodging.field.attname}
         homes: dict[str, list[Any]] = {}
         for row in objs:
+            self._refuse_stranger(row, lodging)
             alias = lodging.for_write({"instance": row})
             if names & set(fields) and alias != lodging.homes.alias(lodging.period_of(row)):
                 raise self._refusal(lodging)
@@ -269,7 +291,7 @@ class PeriodQuerySet(QuerySet[Any]):
         return sum(counts)
 
     def update(self, **kwargs: Any) -> int:
-        parts, lodging = self._parts(), period_lodging(self.model)
+        parts, lodging = self._parts(), self._lodging
         if parts is None or lodging is None:
             return super().update(**kwargs)
         for name in {lodging.field.name, lodging.field.attname} & kwargs.keys():
@@ -293,6 +315,11 @@ class PeriodQuerySet(QuerySet[Any]):
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]
+
+    def _refuse_stranger(self, row: Any, lodging: PeriodLodging) -> None:
+        """Before any home is made for it."""
+        if lodging.tenant is not None:
+            refuse_copy(row, lodging.tenant)
 
     def _refusal(self, lodging: PeriodLodging) -> PeriodChanged:
         return PeriodChanged(

@@ -16,9 +16,11 @@ from django.core import serializers
 from domicile.context import no_tenant
 from domicile.exceptions import HomeBusy, HomeExists, PeriodMissing, RowsDiffer, UnknownPlacement
 from domicile.fleet.migrations import Progress, silent
+from domicile.fleet.replay.plan import NEWEST, Plan
 from domicile.fleet.site import handler
 from domicile.periods.calendar import Period
-from domicile.periods.homes import PeriodHomes, all_homes
+from domicile.periods.homes import PeriodHomes
+from domicile.periods.survey import Seen, look_at
 from domicile.rules.periods import Periods
 
 
@@ -30,10 +32,17 @@ class Done:
     period: Period
     #: The schema, database or file.
     home: str
-    #: made, migrated, kept; dropped, detached, archived.
+    #: made, migrated, kept, failed; dropped, detached, archived.
     how: str
-    #: The migrations that were applied, or the path of the archive.
+    #: The migrations that were applied, or the path of the archive, or what went wrong.
     detail: str = ""
+    #: The slug of the tenant whose it is; empty: no tenant's.
+    tenant: str = ""
+
+    @classmethod
+    def to(cls, homes: PeriodHomes, period: Period, how: str, detail: str = "") -> Done:
+        name = homes.site(period).name
+        return cls(homes.placement, period, name, how, detail, homes.slug)
 
 
 # Making ----------------------------------------------------------------------------------------
@@ -45,6 +54,7 @@ def ensure(
     *,
     periods: Iterable[str] = (),
     placement: str = "",
+    tenant: str = "",
     progress: Progress = silent,
 ) -> Iterator[Done]:
     """Make the homes of the current period and of those ahead, and bring all that are there to the
@@ -52,51 +62,65 @@ def ensure(
 
     :param ahead: so many after the current one; None: as each rule says.
     :param periods: the names of further ones.
-    :param placement: only homes of that placement.
+    :param placement: only homes of that placement. `tenant`: only of the tenant of that slug.
+
+    What goes wrong with one tenant's homes is told, and stops nobody else's.
     """
-    for homes in chosen(placement):
-        count = max(rule.ahead for rule in homes.rules) if ahead is None else ahead
-        wanted = {homes.now().plus(number) for number in range(count + 1)}
+    for seen in look_at(placement, tenant):
+        homes = seen.homes
+        wanted = {homes.now().plus(number) for number in range(_ahead(homes, ahead) + 1)}
         wanted |= {homes.calendar.parse(name) for name in periods}
-        for period in sorted(wanted | set(homes.there())):
-            name = homes.site(period).name
-            if homes.make(period, progress):
-                yield Done(homes.placement, period, name, "made")
-                continue
-            with held(homes, period):
-                applied = homes.migrate(period)
-            how = "migrated" if applied else "kept"
-            yield Done(homes.placement, period, name, how, ", ".join(applied))
+        for period in sorted(wanted | seen.there):
+            try:
+                yield _ensured(seen, period, progress)
+            except Exception as error:
+                if not homes.slug:
+                    raise
+                yield Done.to(homes, period, "failed", str(error))
+                break
 
 
-def chosen(placement: str = "") -> list[PeriodHomes]:
-    """Return the homes of all placements, or of one."""
-    found = [homes for homes in all_homes() if placement in ("", homes.placement)]
-    if placement and not found:
-        raise UnknownPlacement(f"No rule `Periods` has the placement {placement!r}.")
-    return found
+def _ensured(seen: Seen, period: Period, progress: Progress) -> Done:
+    homes, applied = seen.homes, seen.applied.get(period, frozenset())
+    if period not in seen.there and homes.make(period, progress):
+        return Done.to(homes, period, "made")
+    plan = Plan.to(NEWEST)
+    is_newest = period in seen.there and not plan.pending(applied)
+    if is_newest and not plan.unmigrated_at(homes.alias(period)):
+        return Done.to(homes, period, "kept")
+    with held(homes, period):
+        migrated = homes.migrate(period)
+    return Done.to(homes, period, "migrated" if migrated else "kept", ", ".join(migrated))
+
+
+def only_homes(placement: str = "", tenant: str = "") -> PeriodHomes:
+    """Return the homes that are meant; `UnknownPlacement` where more, or none, could be."""
+    found = [seen.homes for seen in look_at(placement, tenant)]
+    if len(found) != 1:
+        raise UnknownPlacement("Name the placement with --placement, and the tenant with --tenant.")
+    return found[0]
 
 
 # Listing ---------------------------------------------------------------------------------------
 
 
 @no_tenant()
-def listed(placement: str = "") -> Iterator[Done]:
+def listed(placement: str = "", tenant: str = "") -> Iterator[Done]:
     """Yield what there is: kept, current, ahead, over (to be pruned), incomplete, and missing where
     a write would have to make it now.
     """
-    for homes in chosen(placement):
-        there, found = homes.look(), homes.found(homes.store)
+    for seen in look_at(placement, tenant):
+        homes, there = seen.homes, seen.there
         wanted = {homes.now().plus(number) for number in range(_ahead(homes) + 1)}
-        for period in sorted(wanted | set(found)):
+        for period in sorted(wanted | seen.applied.keys()):
             how = "missing" if period in wanted else ""
-            if period in found:
+            if period in seen.applied:
                 how = _state(homes, period) if period in there else "incomplete"
-            yield Done(homes.placement, period, homes.site(period).name, how)
+            yield Done.to(homes, period, how)
 
 
-def _ahead(homes: PeriodHomes) -> int:
-    return max(rule.ahead for rule in homes.rules)
+def _ahead(homes: PeriodHomes, asked: int | None = None) -> int:
+    return max(rule.ahead for rule in homes.rules) if asked is None else asked
 
 
 def _state(homes: PeriodHomes, period: Period) -> str:
@@ -110,22 +134,18 @@ def _state(homes: PeriodHomes, period: Period) -> str:
 
 
 @no_tenant()
-def prune(*, dry_run: bool = False, placement: str = "") -> Iterator[Done]:
+def prune(*, dry_run: bool = False, placement: str = "", tenant: str = "") -> Iterator[Done]:
     """Archive, detach or drop the homes that are older than what their rule keeps.
 
     Whatever stops this, it can be run again. With `dry_run` nothing is done but told.
     """
-    for homes in chosen(placement):
+    for seen in look_at(placement, tenant):
+        homes = seen.homes
         rule = homes.rules[0]
-        for period in sorted(homes.found(homes.store)):
-            if not homes.is_over(period, rule):
-                continue
-            done = Done(homes.placement, period, homes.site(period).name, _PAST[rule.retire])
-            if dry_run:
-                yield done
-                continue
-            detail = retire(homes, period, rule)
-            yield Done(done.placement, period, done.home, done.how, detail)
+        for period in sorted(seen.applied):
+            if homes.is_over(period, rule):
+                detail = "" if dry_run else retire(homes, period, rule)
+                yield Done.to(homes, period, _PAST[rule.retire], detail)
 
 
 _PAST = {"drop": "dropped", "detach": "detached", "archive": "archived"}
@@ -162,7 +182,8 @@ def held(homes: PeriodHomes, period: Period) -> Iterator[None]:
 
 
 def archive_path(homes: PeriodHomes, period: Period, rule: Periods) -> Path:
-    return Path(rule.archive) / f"{homes.placement}-{period}.jsonl.gz"
+    names = filter(None, [homes.placement, homes.slug, str(period)])
+    return Path(rule.archive) / f"{'-'.join(names)}.jsonl.gz"
 
 
 def _archive(homes: PeriodHomes, period: Period, path: Path) -> None:

@@ -8,8 +8,11 @@ from contextvars import ContextVar
 from typing import Any
 
 from domicile.exceptions import PeriodChanged
-from domicile.periods.homes import atomic_at, is_period_alias
+from domicile.periods.homes import atomic_at
 from domicile.periods.lodging import PeriodLodging
+from domicile.periods.places import is_period_alias
+from domicile.placement import is_tenant_alias, owner_of
+from domicile.router import EXPLICIT_HINT, refuse_copy, tenant_of_rows
 from domicile.routing import lodging_of
 
 #: The home in which rows are looked for while one is checked for being unique.
@@ -20,6 +23,21 @@ def period_lodging(model: Any) -> PeriodLodging | None:
     """Return how rows of a model are found, where that is by time."""
     lodging = lodging_of(model)
     return lodging if isinstance(lodging, PeriodLodging) else None
+
+
+def lodging_for(instance: Any, using: str | None, *, write: bool = True) -> PeriodLodging | None:
+    """Return how rows like this are found, where that is by time: of a tenant app in the tenant
+    that `using` is of, or else in that of the row, or the active one.
+    """
+    lodging = period_lodging(type(instance))
+    if lodging is None or not lodging.is_of_tenants:
+        return lodging
+    if using is None or not is_tenant_alias(using):
+        hints = {} if using is None else {EXPLICIT_HINT: True}
+        return lodging.of_tenant(tenant_of_rows(type(instance), instance, hints, write=write))
+    if write:
+        refuse_copy(instance, using)  # It would be taken for a row that moves.
+    return lodging.of_tenant(owner_of(using))
 
 
 def prepare(model: Any) -> None:
@@ -37,7 +55,7 @@ def prepare(model: Any) -> None:
         update_fields: Any = None,
     ) -> None:
         save: Any = super(model, self).save_base
-        lodging = None if raw else period_lodging(type(self))
+        lodging = None if raw else lodging_for(self, using)
         if lodging is None:
             return save(raw, force_insert, force_update, using, update_fields)
         right = _home_of(self, lodging, update_fields)
@@ -51,7 +69,7 @@ def prepare(model: Any) -> None:
 
     def _perform_unique_checks(self: Any, unique_checks: Any) -> Any:
         check: Any = super(model, self)._perform_unique_checks
-        lodging = period_lodging(type(self))
+        lodging = lodging_for(self, self._state.db, write=False)
         if lodging is None:
             return check(unique_checks)
         token = checked_at.set(lodging.for_write({"instance": self}))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from django.core.checks import CheckMessage
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 class Rule:
     """One entry of `DOMICILE["RULES"]`; its subclasses are frozen dataclasses."""
+
+    #: Whether it has a say about models of tenant apps too, whose rows stay in their tenant.
+    reaches_tenants: ClassVar[bool] = False
 
     def databases(self) -> Collection[str]:
         """Return the aliases of `DATABASES` that this rule names."""
@@ -77,6 +80,25 @@ class Lodging:
     def is_at(self, alias: str) -> bool:
         """Return whether the model's table is there."""
         return alias == self.alias
+
+    @property
+    def is_by_time(self) -> bool:
+        """Whether each row is in one of several homes, by its time."""
+        return False
+
+    @property
+    def is_of_tenants(self) -> bool:
+        """Whether they are rows of a tenant app, in several homes of each tenant."""
+        return False
+
+    @property
+    def place(self) -> str | None:
+        """The database as which it is compared with others'; None: as that of each tenant."""
+        return self.alias
+
+    def of_tenant(self, alias: str) -> Lodging:
+        """Return how the rows of one tenant, whose alias is given, are found."""
+        return self
 
 
 @dataclass(frozen=True)

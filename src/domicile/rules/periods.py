@@ -18,14 +18,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Periods(Rule):
-    """The rows of a model are in a home for each period, by a field of the row."""
+    """The rows of a model are in a home for each period, by a field of the row; those of a tenant
+    app in homes of each tenant's own.
+    """
+
+    reaches_tenants = True
 
     #: "app.Model".
     model: str
     _: KW_ONLY
     #: The date, or the moment, that tells where a row is.
     field: str
-    #: The key in `PLACEMENTS` of a template with `{period}` in its name.
+    #: The key in `PLACEMENTS` of a template with `{period}` in its name; for a tenant app with
+    #: `{slug}` too.
     placement: str
     every: Every = "month"
     #: Where the clocks are by which periods begin.
@@ -54,9 +59,9 @@ class Periods(Rule):
         return () if template is None or template.database is None else (template.database,)
 
     def lodging(self, model: type[Model]) -> PeriodLodging | None:
-        from domicile.periods.lodging import PeriodLodging
+        from domicile.periods.lodging import PeriodLodging, is_housed
 
-        if model._meta.label_lower != self.model.lower():
+        if model._meta.label_lower != self.model.lower() or not is_housed(model, self):
             return None
         return PeriodLodging.of(self, model)
 

@@ -63,7 +63,7 @@ class Met:
     __slots__ = ("has_twins", "reported", "there_until")
 
     def __init__(self) -> None:
-        #: Tables of the shared home have the same names as the tenant's.
+        #: Tables of the next home of the path have, or may have, the same names.
         self.has_twins = bool(conf().shared_apps)
         #: The path that the server reports of a session at that home; None: not known yet.
         self.reported: bytes | None = None
@@ -79,11 +79,13 @@ _met: dict[tuple[str, ...], Met] = {}
 
 
 @lru_cache(maxsize=1024)
-def _way_to(placement: Placement, database: str, role: str | None) -> Way:
+def _way_to(placement: Placement, beside: Placement | None, database: str, role: str | None) -> Way:
     template, roles = conf().placement(placement.template), conf().roles
-    schema = template.locate(placement.name)
-    path = (schema, *template.extra_schemas)
-    return Way(path, tenant_role(database, schema) if roles else role, roles=roles)
+    schemas = [template.locate(placement.name)]
+    if beside is not None:
+        schemas.append(conf().placement(beside.template).locate(beside.name))
+    path = (*schemas, *template.extra_schemas)
+    return Way(path, tenant_role(database, schemas[-1]) if roles else role, roles=roles)
 
 
 def _reset(*, setting: str, **_: Any) -> None:
@@ -152,7 +154,8 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
         role = self.settings_dict["OPTIONS"].get("assume_role")
         if self.home is None or self.owner is self:
             return Way((), role, roles=conf().roles)
-        return _way_to(self.home.placement, self.settings_dict["NAME"], role)
+        home = self.home
+        return _way_to(home.placement, home.beside, self.settings_dict["NAME"], role)
 
     @property
     def search_path(self) -> tuple[str, ...]:
@@ -183,7 +186,10 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
             _met.clear()
         settings = self.settings_dict
         server = (settings["HOST"], str(settings["PORT"]), settings["NAME"] or "")
-        return _met.setdefault((*server, *self.search_path), Met())
+        met = _met.setdefault((*server, *self.search_path), Met())
+        if self.home is not None and self.home.beside is not None:
+            met.has_twins = True  # The tenant's own home may have kept the tables.
+        return met
 
     def is_home(self, pgconn: Any) -> bool:
         """Whether the session is known to be at this alias's home, and the home to be there.

@@ -67,9 +67,12 @@ class SchemaStore(PostgresStore):
         return self._finds("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = %s", name)
 
     def create(self, name: str) -> None:
+        self.create_beside(name, name)
+
+    def create_beside(self, name: str, other: str) -> None:
         try:
             if conf().roles:
-                self._create_with_role(name)
+                self._create_with_role(name, tenant_role(self._database, other))
             else:
                 self._run("CREATE SCHEMA {schema}", schema=name)
         except ProgrammingError as error:
@@ -83,7 +86,8 @@ class SchemaStore(PostgresStore):
             self.connection.check_constraints()
         self._run("DROP SCHEMA IF EXISTS {schema} CASCADE", schema=name)
         role = tenant_role(self._database, name)
-        if self._has_role(role):
+        # One that owns other homes would take them along.
+        if self._has_role(role) and not self._owns_schema(role):
             self._run("DROP OWNED BY {role}; DROP ROLE {role}", role=role)
 
     def names(self) -> set[str]:
@@ -91,8 +95,9 @@ class SchemaStore(PostgresStore):
         with self.connection.cursor() as cursor:
             cursor.execute(
                 "SELECT nspname FROM pg_catalog.pg_namespace"
-                " WHERE NOT starts_with(nspname, 'pg_') AND nspname <> ALL (%s)",
-                [["information_schema", *self.template.extra_schemas]],
+                " WHERE NOT starts_with(nspname, 'pg_') AND nspname <> ALL (%s)"
+                " AND starts_with(nspname, %s)",
+                [["information_schema", *self.template.extra_schemas], self.template.beginning],
             )
             names = {name for (name,) in cursor.fetchall()}
         return {name for name in names if self.template.name_at(name)}
@@ -152,7 +157,7 @@ class SchemaStore(PostgresStore):
                 if isinstance(error.__cause__, errors.InvalidSchemaName):
                     raise HomeMissing(f"There is no schema {old!r} to rename.") from error
                 raise
-            if conf().roles:
+            if conf().roles and self._has_role(tenant_role(self._database, old)):
                 self._run(
                     "ALTER ROLE {old} RENAME TO {new}",
                     old=tenant_role(self._database, old),
@@ -175,9 +180,23 @@ class SchemaStore(PostgresStore):
     def _has_role(self, role: str) -> bool:
         return self._finds("SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = %s", role)
 
-    def _create_with_role(self, name: str) -> None:
-        """Make the schema and a NOLOGIN role that owns it and may read the shared schemas."""
-        role, tenants = tenant_role(self._database, name), tenants_role(self._database)
+    def _owns_schema(self, role: str) -> bool:
+        return self._finds(
+            "SELECT 1 FROM pg_catalog.pg_namespace AS schema JOIN pg_catalog.pg_roles AS role"
+            " ON schema.nspowner = role.oid WHERE role.rolname = %s",
+            role,
+        )
+
+    def _create_with_role(self, name: str, role: str) -> None:
+        """Make the schema and, unless it is there, a NOLOGIN role that owns it and may read the
+        shared schemas.
+        """
+        if not self._has_role(role):
+            self._create_tenant_role(role)
+        self._run("CREATE SCHEMA {schema} AUTHORIZATION {role}", schema=name, role=role)
+
+    def _create_tenant_role(self, role: str) -> None:
+        tenants = tenants_role(self._database)
         if not self._has_role(tenants):
             self._create_role(tenants)
         for shared in self.template.extra_schemas:
@@ -189,10 +208,8 @@ class SchemaStore(PostgresStore):
                 schema=shared,
                 tenants=tenants,
             )
-        if not self._has_role(role):
-            self._create_role(role)
-            self._run("GRANT {tenants} TO {role}", tenants=tenants, role=role)
-        self._run("CREATE SCHEMA {schema} AUTHORIZATION {role}", schema=name, role=role)
+        self._create_role(role)
+        self._run("GRANT {tenants} TO {role}", tenants=tenants, role=role)
 
     def _create_role(self, role: str) -> None:
         """Since version 16 the right to `SET ROLE` is granted apart, and inheriting can be left

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from domicile.exceptions import HomeExists, HomeMissing
 
 #: What SQLite writes beside a file.
 _BESIDE = ("-wal", "-shm", "-journal")
+_HOLE = re.compile(r"\{(slug|period)\}")
 
 
 class FileStore(HomeStore):
@@ -54,11 +56,10 @@ class FileStore(HomeStore):
         return self.names() | {name for name in beside if self.template.name_at(name)}
 
     def _found(self, suffix: str) -> list[str]:
-        before, _, after = self.template.pattern.partition("{slug}")
-        folder, start = os.path.split(before)
-        pattern = (
-            f"{escape(start)}*{escape(after.replace('{slug}', '*')).replace('[*]', '*')}{suffix}"
-        )
+        folder, start = os.path.split(self.template.beginning)
+        rest = self.template.pattern[len(self.template.beginning) :]
+        named = escape(_HOLE.sub("*", rest)).replace("[*]", "*")
+        pattern = f"{escape(start)}{named}{suffix}"
         return [str(path) for path in Path(folder).glob(pattern) if path.is_file()]
 
     def clone(self, source: str, target: str, *, fingerprint: str = "", version: str = "") -> None:

@@ -37,6 +37,7 @@ from domicile.fleet.moves.transfer import OWN_TABLES, compare, open_end, refusin
 from domicile.fleet.moves.values import Tally, line_of
 from domicile.fleet.site import handler
 from domicile.models import VISIBLE
+from domicile.periods.tenants import refuse_leaving
 from domicile.registry import tenant_model
 
 FORMAT = 1
@@ -86,6 +87,7 @@ def export_tenant(tenant: Any, path: str | Path, *, progress: Progress = silent)
 
     :raises MigrationsUnknown: it has had migrations that this project does not have.
     :raises TenantBusy: another process works on it.
+    :raises NotSupported: it has rows in homes by time.
     """
     refuse_transaction()
     path = Path(path)
@@ -96,6 +98,7 @@ def export_tenant(tenant: Any, path: str | Path, *, progress: Progress = silent)
             raise TenantUnavailable(
                 f"{tenant.slug!r} is {tenant.get_status_display()}, so it cannot be exported."
             )
+        refuse_leaving(tenant.slug, "exported")
         try:
             _write(tenant, partial, progress)
             os.replace(partial, path)

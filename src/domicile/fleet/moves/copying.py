@@ -15,6 +15,7 @@ from domicile.fleet.moves.move import refuse_transaction
 from domicile.fleet.moves.transfer import make_tables, open_end, transfer
 from domicile.fleet.site import handler
 from domicile.models import VISIBLE
+from domicile.periods.tenants import refuse_leaving
 
 
 @_in_shared_home
@@ -36,6 +37,7 @@ def copy_tenant(
     :raises InvalidName, NameTaken: as for `create_tenant()`.
     :raises RowsDiffer: something did not arrive.
     :raises TenantBusy: another process works on one of them.
+    :raises NotSupported: it has rows in homes by time.
     """
     refuse_transaction()
     with sole_work_on(find_tenant(tenant).slug):
@@ -44,6 +46,7 @@ def copy_tenant(
             raise TenantUnavailable(
                 f"{original.slug!r} is {original.get_status_display()}, so it cannot be copied."
             )
+        refuse_leaving(original.slug, "copied")
         key = placement_named(placement).key if placement else original.placement.template
         with (
             founded(

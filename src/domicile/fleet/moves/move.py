@@ -25,7 +25,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from domicile import signals
-from domicile.conf import PlacementTemplate
+from domicile.conf import PlacementTemplate, conf
 from domicile.exceptions import (
     HomeExists,
     HomeMissing,
@@ -40,6 +40,7 @@ from domicile.fleet.moves.history import History, applied_through
 from domicile.fleet.moves.transfer import make_tables, open_end, transfer
 from domicile.fleet.site import Site, handler
 from domicile.models import VISIBLE
+from domicile.periods.tenants import refuse_move
 from domicile.placement import SHARED_ALIAS, Home, Placement
 from domicile.records import Move
 
@@ -81,6 +82,7 @@ def move_tenant(
     :raises HomeBusy: they did not end. `RowsDiffer`: something did not arrive as it left.
     :raises MigrationsUnknown: between engines, the home has had migrations that are not here.
     :raises TenantBusy: another process works on the tenant.
+    :raises NotSupported: it has homes by time beside its own.
 
     Whatever fails before the switch leaves the tenant where it was. A process that is killed is
     finished by the same call.
@@ -98,6 +100,7 @@ def move_tenant(
         if tenant.placement.template == template.key:
             moved = _last_move(tenant, finished or (None if grace else _expired(slug).last()))
         else:
+            refuse_move(tenant, template)
             moved = _Mover(tenant, template, grace, lock_timeout, progress).run()
     if not grace:
         drop_old_homes(slug)
@@ -183,6 +186,7 @@ class _Mover:
                     began = time.monotonic()
                     self._tell("no writes from here on")
                     _refuse_migrated(source, history)
+                    refuse_move(self.tenant, conf().placement(move.target.template))
                     left_behind = transfer(source, target, history, self.progress)
                     self._switch(source, began)
             source.hide(move.retired_name)

@@ -33,7 +33,7 @@ from domicile.fleet.replay.plan import NEWEST, Course, Plan, Target
 from domicile.fleet.replay.scope import Scope, ScopeFinder
 from domicile.fleet.replay.script import Message, Player, ReplayFailed, Script, is_transaction
 from domicile.fleet.survey import differences
-from domicile.placement import Home, is_tenant_alias
+from domicile.placement import Home, is_tenant_alias, owner_of
 from domicile.registry import tenant_model
 
 How = Literal["nothing", "captured", "replayed", "django", "faked"]
@@ -188,7 +188,7 @@ class _Work:
             make_unmigrated(self.connection, labels)
 
     def _kind(self, before: str = "") -> Kind:
-        return Kind(self.home.placement.template, self.course.applied, before)
+        return Kind(_place_of(self.home), self.course.applied, before)
 
     @property
     def _is_whole(self) -> bool:
@@ -315,18 +315,31 @@ def _applied_at(home: Home) -> Applied:
         return frozenset(recorder.applied_migrations())
 
 
+def _place_of(home: Home) -> str:
+    """Return what is alike of homes that are: what they refer to too."""
+    beside = "" if home.beside is None else home.beside.template
+    return f"{home.placement.template}:{beside}"
+
+
 def _at(home: Home, course: Course) -> AbstractContextManager[Any]:
     """Activate a home; with its tenant, where code of the project will be called."""
     if active_home() == home or not course.runs_python or not is_tenant_alias(home.alias):
         return _standing_at(home)
+    owner, own = owner_of(home.alias), home
+    if owner != home.alias:
+        own = connections[owner].home  # type: ignore[attr-defined]
     with no_tenant():
-        return Activation(home, tenant_model()._base_manager.filter(slug=home.slug).first())
+        return Activation(own, tenant_model()._base_manager.filter(slug=home.slug).first())
 
 
 def _standing_at(home: Home) -> AbstractContextManager[Any]:
+    active = active_home()
     if not is_tenant_alias(home.alias):  # Nobody's: it is reached by its alias alone.
         return no_tenant()
-    return nullcontext() if active_home() == home else Activation(home)
+    if owner_of(home.alias) != home.alias:  # So is this, and its tenant may be known here alone.
+        is_here = active is not None and active.alias == owner_of(home.alias)
+        return nullcontext() if is_here else no_tenant()
+    return nullcontext() if active == home else Activation(home)
 
 
 def _names_of(connection: Any, home: Home) -> HomeNames:

@@ -9,9 +9,10 @@ import os
 import random
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from datetime import timedelta
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -44,6 +45,7 @@ from domicile.fleet.runs.options import RunOptions
 from domicile.fleet.runs.selection import current_homes
 from domicile.fleet.site import handler
 from domicile.fleet.survey import applied_in
+from domicile.periods.migrations import migrate_periods_of
 from domicile.placement import SHARED_ALIAS, TENANT_PREFIX, Home
 from domicile.records import MigrationRunHome as Row
 
@@ -69,6 +71,8 @@ class RunMigrator(HomeMigrator):
         super().__init__(
             target, fake=options.fake, lock_timeout=options.lock_timeout, note=self.recorded
         )
+        #: Of homes by time, which have no notes.
+        self.by_time = HomeMigrator(target, fake=options.fake, lock_timeout=options.lock_timeout)
 
 
 class Worker:
@@ -85,6 +89,8 @@ class Worker:
         self.name = ""
         self._pauses = pauses(_LONGEST_PAUSE)
         self._batch = min(_FIRST_BATCH, options.batch)
+        #: What migrates a tenant's homes by time, by slug.
+        self._by_time: dict[str, Callable[[], object]] = {}
 
     def events(self) -> Iterator[HomeEnded]:
         """Work until the run is over or `stop` is set; yield what became of each home.
@@ -186,6 +192,7 @@ class Worker:
             homes = current_homes(mine)
             with Results(self._mine()) as results, self.migrator.recorded.fetched(homes.values()):
                 applied = read_each(applied_in, homes.values())
+                self._by_time = _by_time_of(homes, self.migrator.by_time)
                 for row in rows:
                     event = self._migrate(row, homes.get(_slug(row)), applied, results)
                     yield event
@@ -206,6 +213,8 @@ class Worker:
             return results.done(row, "gone")
         try:
             outcome = self.migrator.migrate(home, applied.get(home))
+            if home.slug in self._by_time:
+                self._by_time[home.slug]()
         except Exception as error:
             self._check_session(_shared().is_usable)
             if isinstance(error, _BUSY) and row.attempts <= self.options.retries:
@@ -307,6 +316,18 @@ def back_off(attempts: int) -> timedelta:
 
 def described(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
+
+
+def _by_time_of(slugs: Iterable[str], migrator: HomeMigrator) -> dict[str, Callable[[], object]]:
+    """Return what migrates tenants' homes by time; where these cannot be listed, what says so."""
+    try:
+        return {**migrate_periods_of(slugs, migrator)}
+    except Exception as error:
+        return dict.fromkeys(slugs, partial(_raise, error))
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def _shared() -> Any:

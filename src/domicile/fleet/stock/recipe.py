@@ -15,6 +15,7 @@ from django.core.signals import setting_changed
 from domicile.conf import conf
 from domicile.fleet.replay.internals import Disk
 from domicile.residence import Residence, residence_of, residence_of_app
+from domicile.routing import lodging_of
 
 
 @cache
@@ -57,9 +58,14 @@ def _models() -> Iterator[bytes]:
         if residence_of(model) is not Residence.SHARED:
             meta = model._meta
             rights = (meta.default_permissions, meta.permissions, str(meta.verbose_name_raw))
-            yield f"model {meta.label} {meta.db_table} {rights}\n".encode()
+            yield f"model {meta.label} {meta.db_table} {rights}{_apart(model)}\n".encode()
             # Apps without migrations are told apart by their fields alone.
             yield " ".join(map(_field, meta.local_fields)).encode()
+
+
+def _apart(model: Any) -> str:
+    is_apart = residence_of(model) is Residence.TENANT and lodging_of(model) is not None
+    return " in homes by time" if is_apart else ""
 
 
 def _field(field: Any) -> str:

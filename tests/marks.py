@@ -1,0 +1,108 @@
+"""Marks of each tenant's pupils in a home for each month, on each kind of placement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import connections
+
+import domicile
+from domicile.conf import conf
+from domicile.fleet.site import handler
+from domicile.placement import TENANT_PREFIX
+from domicile.rules import Periods
+from tests import servers
+from tests.databases import SQLITE, databases, make_database
+
+#: How tenants' homes, and those of their months, are kept: the server behind, where it may be
+#: missing.
+KINDS = {"schemas": "", "roles": "", "files": "", "apart": "", "mariadb": "mariadb"}
+RELATION = "marks.Mark.pupil"
+
+
+def placements_of(kind: str) -> dict[str, Any]:
+    def file(name: str) -> dict[str, str]:
+        return {"ENGINE": SQLITE, "NAME": str(servers.folder() / "marks" / name)}
+
+    schemas = {"DATABASE": "default", "SCHEMA": "t_{slug}"}
+    return {
+        "schemas": {"own": schemas, "marks": {**schemas, "SCHEMA": "t_{slug}_{period}"}},
+        # By sessions that began with roles on.
+        "roles": {
+            "own": {"DATABASE": "added", "SCHEMA": "t_{slug}"},
+            "marks": {"DATABASE": "added", "SCHEMA": "t_{slug}_{period}"},
+        },
+        "files": {"own": file("{slug}.sqlite3"), "marks": file("{slug}_{period}.sqlite3")},
+        "apart": {"own": schemas, "marks": file("{slug}/{period}.sqlite3")},
+        "mariadb": {
+            "own": {"DATABASE": "added", "NAME": "t_{slug}"},
+            "marks": {"DATABASE": "added", "NAME": "t_{slug}_{period}"},
+        },
+    }[kind]
+
+
+@contextmanager
+def by_month(kind: str = "schemas", *, more: Iterable[Any] = (), **changes: Any) -> Iterator[None]:
+    """Marks and remarks under rules `Periods`, and `more` rules; `changes` are of the rules or, in
+    capitals, of `DOMICILE`.
+    """
+    others = {name: changes.pop(name) for name in list(changes) if name.isupper()}
+    options = {"placement": "marks", "unbounded": "fan_out", "ahead": 600, "changed": "move"}
+    options |= changes
+    rules: list[Any] = [
+        Periods("marks.Mark", field="given_at", **options),
+        Periods("marks.Remark", field="made_at", **options),
+        *more,
+    ]
+    server = {"mariadb": "mariadb", "roles": "default"}.get(kind)
+    added = {} if server is None else {"added": make_database(server, "marks")}
+    defaults = {
+        "PLACEMENTS": placements_of(kind),
+        "DEFAULT_PLACEMENT": "own",
+        "ROLES": kind == "roles",
+        "RELATIONS": () if kind in ("schemas", "roles") else (RELATION,),
+        "CLONE": False,
+    }
+    with databases(added, rules=rules, **{**defaults, **others}):
+        try:
+            yield
+        finally:
+            _drop_all()
+
+
+@contextmanager
+def two_tenants(kind: str = "schemas", **changes: Any) -> Iterator[tuple[Any, Any]]:
+    with by_month(kind, **changes):
+        yield domicile.create_tenant("acme"), domicile.create_tenant("globex")
+
+
+def _drop_all() -> None:
+    for tenant in settings_model()._base_manager.all():
+        domicile.drop_tenant(tenant)
+    for template in conf().placements.values():
+        store = handler().host(template).store(template)
+        for located in store.names():
+            store.drop(located)
+    wrappers = connections._wrappers()
+    for alias in [*wrappers.views, *wrappers.own]:
+        if alias.startswith((TENANT_PREFIX, "placement:")):
+            connections.forget(alias)
+
+
+def settings_model() -> Any:
+    from tests.testproject.universities.models import University
+
+    return University
+
+
+def located() -> list[str]:
+    """What homes by time there are, by the names that they have on their server."""
+    template = conf().placement("marks")
+    return sorted(handler().host(template).store(template).names())
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
