@@ -14,7 +14,7 @@ from django.utils.connection import ConnectionDoesNotExist
 from domicile.backends.replication import Identity, Position, State
 from domicile.replicas.discovery import Address, Finder
 from domicile.replicas.members import Member, Table
-from domicile.replicas.monitor import Trail
+from domicile.replicas.monitor import Repeating, Trail
 from domicile.replicas.policies import POLICIES, Policy, policy_of
 from domicile.replicas.sets import ReplicaSet, Share
 from domicile.rules import Dns, Replicas
@@ -353,3 +353,21 @@ def test_check_of_a_replica_that_every_request_depends_on() -> None:
         (fault,) = Replicas("a", ["b"]).check()
     assert fault.id == "domicile.W044"
     assert "'b' has ATOMIC_REQUESTS" in fault.msg
+
+
+def test_nobody_is_told_that_all_were_asked_before_they_were(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server that refuses connections has answered before the next thread begins."""
+    known = []
+
+    def answer_at_once(thread: Repeating) -> None:
+        known.append(monitor.asked.is_set())
+        monitor.report(thread.name.removeprefix("domicile-monitor-"), State(alive=False), 1.0)
+
+    monkeypatch.setattr(Repeating, "start", answer_at_once)
+    with databases(dict.fromkeys(["users", "one", "two"], POSTGRES)):
+        monitor = ReplicaSet(RULE).monitor
+        monitor.start()
+    assert known == [False] * 3
+    assert monitor.asked.is_set()

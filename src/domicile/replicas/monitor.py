@@ -192,10 +192,11 @@ class Monitor:
         with self._starting:
             if self._closed:  # While a finder was in the midst of a look-up.
                 return
-            for alias in set(aliases) - self._watchers.keys():
+            new = set(aliases) - self._watchers.keys()
+            self._unasked |= new  # All, before the first can report that nobody is left to ask.
+            for alias in new:
                 if alias != self._replicas.primary:
                     _bound(alias, self.connect_seconds)
-                self._unasked.add(alias)
                 watcher = self._watchers[alias] = Watcher(alias, self)
                 watcher.thread.start()
 
