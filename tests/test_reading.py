@@ -25,7 +25,6 @@ from domicile.replicas.members import Member
 from domicile.replicas.positions import Mark, dumps, loads, note
 from domicile.replicas.reading import Level, Reading, admits, current_reading
 from domicile.rules import Replicas
-from domicile.statements import is_write
 from tests.databases import databases
 from tests.tenants import domicile_settings
 
@@ -287,52 +286,6 @@ def test_positions_merge_to_the_maximum() -> None:
 def test_django_still_has_these_signatures(owner: type, name: str, parameters: list[str]) -> None:
     """What `patches.reads` and `patches.cursors` change."""
     assert list(inspect.signature(getattr(owner, name)).parameters) == ["self", *parameters]
-
-
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "INSERT INTO x VALUES (1)",
-        "  update x SET a = 1",
-        "/* by */ DELETE FROM x",
-        "-- by\nMERGE INTO x USING y ON true WHEN MATCHED THEN DELETE",
-        "WITH gone AS (DELETE FROM a RETURNING *) SELECT * FROM gone",
-        "SELECT 1 INTO TEMP b",
-        "SELECT 1; DELETE FROM x",
-        "SET x = 1; TRUNCATE y",
-        "EXPLAIN ANALYZE DELETE FROM a",
-        "CREATE TABLE a ()",
-        "CALL f()",
-        "COPY a FROM STDIN",
-        "SOMETHING NEW",
-        b"DROP TABLE a",
-    ],
-)
-def test_statements_that_write(sql: Any) -> None:
-    assert is_write(sql)
-
-
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "SELECT 1",
-        "SELECT 1;",
-        " (SELECT 1) UNION (SELECT 2)",
-        'SELECT "a"."update" FROM "delete"',
-        "SELECT `update` FROM `delete`",
-        "SELECT * FROM a FOR UPDATE",
-        "SELECT * FROM a FOR NO KEY UPDATE OF a",
-        "SELECT 'insert; delete' FROM a",
-        "WITH a AS (SELECT 1) SELECT * FROM a",
-        "-- update\nSELECT 1",
-        "SET x = 1",
-        "SAVEPOINT a",
-        "COPY a TO STDOUT",
-        "",
-    ],
-)
-def test_statements_that_write_nothing(sql: str) -> None:
-    assert not is_write(sql)
 
 
 def check(**changes: Any) -> list[CheckMessage]:

@@ -28,6 +28,7 @@ from tests import servers
 from tests.databases import databases, make_database, migrate
 from tests.names import answering
 from tests.processes import Process, eventually
+from tests.readers import ready, watched
 from tests.replication import LOGGING, PostgresReplica
 from tests.servers import PostgresServer
 from tests.testproject.people.models import Person
@@ -69,11 +70,7 @@ class Cluster:
         """The set of a rule, all of whose replicas are well."""
         rule = Replicas("users", **{"members": ["one", "two"], **QUICK, **options})
         with self.rules(rule, **settings or {}):
-            replicas = readers_of("users")
-            assert isinstance(replicas, ReplicaSet)
-            replicas.monitor.start()
-            eventually(lambda: ready(replicas) == set(rule.members))
-            yield replicas
+            yield watched("users", *rule.members)
 
     def discard(self) -> None:
         for server in (self.one, self.two, self.primary):
@@ -86,10 +83,6 @@ def cluster(django_db_setup: None, django_db_blocker: Any) -> Iterator[Cluster]:
         made = Cluster()
     yield made
     made.discard()
-
-
-def ready(replicas: ReplicaSet) -> set[str]:
-    return {member.alias for member in replicas.table.ready}
 
 
 def troubles(replicas: ReplicaSet) -> dict[str, str]:

@@ -19,6 +19,7 @@ from domicile.rules import Apps, Replicas
 from tests import servers
 from tests.databases import databases, make_database, migrate
 from tests.processes import eventually
+from tests.readers import ready, watched
 from tests.replication import MariaDBPrimary, MariaDBReplica, mariadb
 from tests.testproject.people.models import Person
 
@@ -63,11 +64,7 @@ class Cluster:
         """The set of a rule, all of whose replicas are well."""
         rule = Replicas("users", **{"members": ["one", "two"], **QUICK, **options})
         with self.rules(rule, **settings or {}):
-            replicas = readers_of("users")
-            assert isinstance(replicas, ReplicaSet)
-            replicas.monitor.start()
-            eventually(lambda: ready(replicas) == set(rule.members))
-            yield replicas
+            yield watched("users", *rule.members)
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +94,6 @@ def execute(connection: Any, sql: str) -> Any:
     with connection.cursor() as cursor:
         cursor.execute(sql)
         return cursor.fetchone()[0] if cursor.description else None
-
-
-def ready(replicas: ReplicaSet) -> set[str]:
-    return {member.alias for member in replicas.table.ready}
 
 
 def read() -> str:

@@ -14,7 +14,6 @@ from django.test import override_settings
 
 from domicile.exceptions import WriteRefused
 from domicile.rules import Apps, Dns, Fixed, Legacy, Replicas, Rule
-from domicile.statements import is_write
 from tests.databases import databases, make_database
 from tests.testproject.customers.models import CREATE_TABLE, Customer
 from tests.testproject.people.models import Person, Profile
@@ -248,44 +247,6 @@ def _write_past_the_guard(in_atomic: bool) -> None:
                 cursor.execute("DELETE FROM customers")
     finally:
         connection.execute_wrappers[:] = guards
-
-
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "INSERT INTO a VALUES (1)",
-        "  \n update a SET b = 1",
-        "-- a comment\nDELETE FROM a",
-        "/* two */ /* of them */ DROP TABLE a",
-        "(DELETE FROM a)",
-        "WITH x AS (DELETE FROM a RETURNING *) SELECT * FROM x",
-        "COPY a FROM STDIN",
-        b"TRUNCATE a",
-    ],
-)
-def test_knows_a_write(sql: Any) -> None:
-    assert is_write(sql)
-
-
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "SELECT 'delete from a'",
-        "WITH x AS (SELECT updated FROM a) SELECT * FROM x",
-        "SHOW TABLES",
-        "SAVEPOINT a",
-        "COPY a TO STDOUT",
-        "SET search_path = a",
-        "",
-    ],
-)
-def test_knows_a_read(sql: str) -> None:
-    assert not is_write(sql)
-
-
-def test_a_write_in_the_drivers_own_form() -> None:
-    sql = pytest.importorskip("psycopg.sql")
-    assert is_write(sql.SQL("DELETE FROM {}").format(sql.Identifier("a")))
 
 
 def test_the_test_project_has_no_rules() -> None:

@@ -35,12 +35,12 @@ from domicile.fleet.runs.databases import static_aliases
 from domicile.periods.homes import homes_of
 from domicile.replicas.sets import ReplicaSet
 from domicile.replicas.units import unit_of_work
-from domicile.routing import readers_of
 from domicile.rules import Apps, Legacy, Periods, Replicas
 from tests import servers
 from tests.databases import databases, make_database
 from tests.periods import at, readings
 from tests.processes import eventually
+from tests.readers import watched
 from tests.replication import LOGGING, PostgresReplica, mariadb, postgres
 from tests.servers import PostgresServer
 from tests.tenants import tenant
@@ -129,11 +129,7 @@ def six(django_db_setup: None, django_db_blocker: Any) -> Iterator[Six]:
 def replicas(six: Six) -> Iterator[ReplicaSet]:
     """The declaration in force, and its replica well."""
     with six.declared():
-        found = readers_of("users")
-        assert isinstance(found, ReplicaSet)
-        found.monitor.start()
-        eventually(lambda: [member.alias for member in found.table.ready] == ["users_replica"])
-        yield found
+        yield watched("users", "users_replica")
         with unit_of_work():
             for model in (Story, Post, Tag, Profile, Person, Event, Sensor):
                 model.objects.all().delete()

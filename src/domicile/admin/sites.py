@@ -98,11 +98,6 @@ def _model_of(view: Any) -> Any:
     return getattr(owner, "model", None)
 
 
-def _is_listed(entry: dict[str, Any]) -> bool:
-    """Tell whether an entry of an app is shown: one of a model only where that lives."""
-    return "model" not in entry or lives_here(entry["model"])
-
-
 def _require_here(model: Any) -> None:
     if model is not None and not lives_here(model):
         raise Http404(f"{model._meta.label} does not live here.")
