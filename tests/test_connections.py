@@ -20,6 +20,8 @@ from django.db import (
     reset_queries,
     transaction,
 )
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 from django.db.transaction import TransactionManagementError
 from django.db.utils import ConnectionDoesNotExist
 from django.test import SimpleTestCase, TestCase, override_settings
@@ -186,6 +188,17 @@ def test_wrappers_are_bounded(pair):
             assert connection.in_atomic_block
             assert homes() == [a.slug]
         assert len(connections._wrappers().views) <= 3
+
+
+def test_the_wrapper_used_longest_ago_goes_first(pair):
+    def visit(*names: str) -> None:
+        for name in names:
+            with Activation(Home(f"tenant:{name}", Placement("schema", name))):
+                assert connection.alias == f"tenant:{name}"
+
+    with patch.object(wrappers, "_MAX_WRAPPERS", 3):
+        visit("x1", "x2", "x3", "x1", "x4")
+        assert list(connections._wrappers().views) == ["tenant:x3", "tenant:x1", "tenant:x4"]
 
 
 def test_open_sessions_are_not_dropped(own):
@@ -497,8 +510,11 @@ def test_a_broken_transaction_is_refused(wrapper):
 
 def test_errors_of_the_driver_are_djangos(wrapper):
     with wrapper.cursor() as cursor:
-        with pytest.raises(ProgrammingError):
+        with pytest.raises(ProgrammingError) as raised:
             cursor.execute("SELEC")
+        assert isinstance(raised.value.__cause__, wrapper.Database.Error)
+        assert wrapper.errors_occurred
+        wrapper.errors_occurred = False
         for fetch in (cursor.fetchone, cursor.fetchmany, cursor.fetchall):
             with pytest.raises(ProgrammingError):
                 fetch()
@@ -528,6 +544,31 @@ def test_an_unhealthy_connection_is_made_anew(wrapper):
             cursor.execute("SELECT 1")
     finally:
         wrapper.health_check_enabled = False
+
+
+def test_who_listens_to_djangos_cursors_hears_ours(wrapper, monkeypatch):
+    heard = []
+    execute = CursorWrapper.execute
+
+    def traced(self, sql, params=None):
+        heard.append(sql)
+        return execute(self, sql, params)
+
+    monkeypatch.setattr(CursorWrapper, "execute", traced)
+    with wrapper.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        assert cursor.fetchone() == (1,)
+    assert heard == ["SELECT 1"]
+
+
+def test_who_refuses_connections_refuses_cursors_of_open_ones(wrapper, monkeypatch):
+    def refuse(self):
+        raise LookupError
+
+    wrapper.ensure_connection()
+    monkeypatch.setattr(BaseDatabaseWrapper, "ensure_connection", refuse)
+    with pytest.raises(LookupError):
+        wrapper.cursor()
 
 
 def test_a_connection_with_errors_or_another_autocommit_is_closed_after_the_request(wrapper):

@@ -235,6 +235,29 @@ def test_server_side_binding(pair, template: str, binding: bool):
     with_settings(ALIASES[template], work, OPTIONS={"server_side_binding": binding})
 
 
+def test_statements_that_the_driver_prepares_beside_those_it_merges(pair, template: str):
+    """What the driver prepared it has to forget when a table goes, whoever drops it."""
+    a, b = pair
+
+    def prepared() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_prepared_statements")
+            return cursor.fetchone()[0]
+
+    def work():
+        for tenant in (a, b, a):
+            with tenant.activate():
+                assert where() == tenant.slug
+                assert homes() == [tenant.slug]
+        with a.activate(), connection.cursor() as cursor:
+            psycopg.Cursor(connection.connection).execute("SELECT 1", prepare=True)
+            assert prepared() == 1
+            cursor.execute("DROP TABLE IF EXISTS nobody_has_this")
+            assert prepared() == 0
+
+    with_settings(ALIASES[template], work, OPTIONS={"prepare_threshold": 5})
+
+
 class LoudCursor(psycopg.ClientCursor):
     seen: list[bytes] = []
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import DisallowedHost, PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest
 from django.test import RequestFactory, override_settings
 
@@ -19,9 +20,13 @@ from domicile.resolvers import (
     SessionResolver,
     SubdomainResolver,
     UserResolver,
+    by_host_alone,
     host_of,
+    resolved,
 )
 from tests.tenants import domicile_settings, row
+
+HOST = "uni.example"
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -290,6 +295,74 @@ def test_keys_of_session_and_user() -> None:
 def test_the_base_class_asks_for_resolve() -> None:
     with pytest.raises(TypeError, match="resolve"):
         Resolver()  # type: ignore[abstract]
+
+
+# What is remembered ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("resolver", [SubdomainResolver(), DomainResolver()])
+def test_a_tenant_found_by_the_host_alone_is_remembered(resolver: Resolver, monkeypatch) -> None:
+    registry.by_slug("nobody")
+    visit = request(host="acme.localhost" if isinstance(resolver, SubdomainResolver) else HOST)
+    assert resolved([resolver], visit) is resolved([], visit) is not None
+    registry.announce()
+    assert resolved([], visit) is None
+
+
+def test_a_host_is_remembered_while_it_is_allowed() -> None:
+    visit = request(host=HOST)
+    with override_settings(ALLOWED_HOSTS=[HOST]):
+        assert resolved([DomainResolver()], visit) is not None
+    with override_settings(ALLOWED_HOSTS=["beta.example"]), pytest.raises(DisallowedHost):
+        resolved([DomainResolver()], visit)
+
+
+def test_resolvers_that_come_first_are_asked_each_time() -> None:
+    visit = request(host=HOST, path="/t/beta/")
+    resolvers: list[Resolver] = [PathResolver(), DomainResolver()]
+    assert slug(resolved(resolvers, request(host=HOST))) == "acme"
+    assert slug(resolved(resolvers, visit)) == "beta"
+
+
+def test_a_resolver_that_looks_at_more_is_asked_each_time() -> None:
+    class Pages(DomainResolver):
+        def resolve(self, request: HttpRequest) -> Found | None:
+            return super().resolve(request) if request.path == "/" else None
+
+    assert slug(resolved([Pages()], request(host=HOST))) == "acme"
+    assert resolved([Pages()], request("/about/", host=HOST)) is None
+
+
+def test_what_an_open_transaction_sees_is_not_remembered() -> None:
+    visit = request(host="late.example")
+    with transaction.atomic():
+        row("late", domains=("late.example",))
+        assert slug(resolved([DomainResolver()], visit)) == "late"
+        transaction.set_rollback(True)
+    assert resolved([DomainResolver()], visit) is None
+
+
+def test_a_change_that_is_announced_meanwhile_is_not_missed() -> None:
+    class Slow(DomainResolver):
+        pass
+
+    @by_host_alone
+    def resolve(self: Any, request: HttpRequest) -> Found | None:
+        found = DomainResolver.resolve(self, request)
+        registry.announce()
+        return found
+
+    Slow.resolve = resolve  # type: ignore[method-assign]
+    visit = request(host=HOST)
+    assert resolved([Slow()], visit) is not None
+    assert resolved([], visit) is None
+
+
+def test_no_more_hosts_are_remembered_than_tenants() -> None:
+    with override_settings(DOMICILE=domicile_settings(REGISTRY_SIZE=1)):
+        for host in (HOST, "beta.example"):
+            assert resolved([DomainResolver()], request(host=host)) is not None
+        assert list(registry.fresh().doors) == ["beta.example"]
 
 
 def test_a_host_once_let_in_is_let_in_only_as_long_as_the_settings_say(rf):

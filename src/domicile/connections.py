@@ -67,11 +67,12 @@ class HomeConnectionHandler(ConnectionHandler):
             # As `_wrappers()`, without a call: each query comes here several times.
             holder = self._of_thread if _get_running_loop() is None else self._connections
             try:
-                last = holder.wrappers.last
+                wrappers = holder.wrappers
             except AttributeError:
-                last = None
+                wrappers = self._wrappers()
+            last = wrappers.last
             if last is None or last.home is not home:
-                return self._wrapper_of(home, self._wrappers())
+                return self._wrapper_of(home, wrappers)
             return last
         if ":" in alias:
             if alias.startswith(TENANT_PREFIX):
@@ -149,6 +150,8 @@ class HomeConnectionHandler(ConnectionHandler):
             for alias in self.settings:
                 self.static(alias)
         wrappers = self._wrappers()
+        if not wrappers.own:  # Each request asks three times.
+            return list(wrappers.static.values())
         for alias in [alias for alias in wrappers.own if ":" not in alias]:
             with suppress(Exception):  # Who closes connections asks for no news.
                 self._first(alias)  # Forgets one that was removed.

@@ -31,6 +31,8 @@ class Frame(NamedTuple):
     outer: Frame | None
 
 
+#: Makes one of its fields in a tuple, in one call of C: each activation does.
+_frame = functools.partial(tuple.__new__, Frame)
 #: What is active. Read by itself where a function call would be felt: once a query.
 innermost: ContextVar[Frame | None] = ContextVar("domicile_active_tenant", default=None)
 
@@ -93,7 +95,7 @@ class Activation(Scope):
         self.tenant = tenant
 
     def __enter__(self) -> Any:
-        innermost.set(Frame(self.home, self.tenant, self, innermost.get()))
+        innermost.set(_frame((self.home, self.tenant, self, innermost.get())))
         return self.tenant
 
 
@@ -107,7 +109,7 @@ class LateActivation(Activation):
         self._find = find
 
     def _enter(self, home: Home | None, tenant: Any) -> Any:
-        innermost.set(Frame(home, tenant, self, innermost.get()))
+        innermost.set(_frame((home, tenant, self, innermost.get())))
         return tenant
 
     def __enter__(self) -> Any:

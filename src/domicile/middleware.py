@@ -26,7 +26,7 @@ from domicile.models import Status
 from domicile.naming import is_public
 from domicile.placement import Home
 from domicile.registry import registry
-from domicile.resolvers import Found, Resolver, host_of
+from domicile.resolvers import Found, Resolver, host_of, resolved
 
 #: The attribute of a request in which an error is that another middleware raised.
 _RAISED = "_domicile_raised"
@@ -58,7 +58,12 @@ class TenantMiddleware:
         if not isinstance(visit, Visit):
             return visit
         with visit:
-            return visit.kept_by(self.answer(request, self.get_response(request)))
+            response = self.get_response(request)
+            if raised_behind(request):
+                response = self.answer(request, response)
+            if visit.keeps_all or response.streaming:
+                response = visit.kept_by(response)
+            return response
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         try:
@@ -72,7 +77,9 @@ class TenantMiddleware:
             response = await self.get_response(request)
             if raised_behind(request):
                 response = await sync_to_async(self.answer)(request, response)
-            return visit.kept_by(response)
+            if visit.keeps_all or response.streaming:
+                response = visit.kept_by(response)
+            return response
 
     def receive(self, request: HttpRequest) -> Visit | HttpResponseBase:
         """Return the visit that a request is, or the response that turns it away."""
@@ -99,10 +106,9 @@ class TenantMiddleware:
         """Return the tenant of a request, None for the project's public pages; `UnknownTenant`
         where the request is for neither.
         """
-        for resolver in self.resolvers:
-            found = resolver.resolve(request)
-            if found is not None:
-                return found
+        found = resolved(self.resolvers, request)
+        if found is not None:
+            return found
         host = host_of(request)
         if not is_public(host):
             raise UnknownTenant(f"No tenant is at {host!r}.")
@@ -181,18 +187,24 @@ class LazyTenant(SimpleLazyObject):
     never does. Django's own way of making one is felt where nothing else is done.
     """
 
+    _wrapped = empty
+
     def __init__(self, make: Callable[[], Any]) -> None:
-        object.__setattr__(self, "_wrapped", empty)
-        object.__setattr__(self, "_setupfunc", make)
+        self.__dict__["_setupfunc"] = make
 
 
 class Visit(Activation):
     """A request's stay in a home."""
 
+    #: Whether `kept_by()` has something to do for each response, not only for streamed ones.
+    keeps_all = False
+
     def __init__(self, home: Home | None, tenant: Any = None, vary: tuple[str, ...] = ()) -> None:
         self.home = home
         self.tenant = tenant
         self.vary = vary
+        if vary:
+            self.keeps_all = True
 
     def again(self) -> Visit:
         """Return the same visit, to be entered once more."""
@@ -230,6 +242,8 @@ def keep_stream(response: Any, enter: Callable[[], Any]) -> None:
 
 class PathVisit(Visit):
     """A stay in a home that is found by the path: URLs are made under it."""
+
+    keeps_all = True
 
     def __init__(
         self, home: Home | None, tenant: Any, vary: tuple[str, ...], script_prefix: str

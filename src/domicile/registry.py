@@ -68,6 +68,8 @@ def _model(setting: str, name: str) -> Any:
 _IMMUTABLE = (str, int, float, bool, bytes, date, time, timedelta, Decimal, UUID, type(None))
 
 Key = tuple[str, str]
+#: Hosts, as they were sent, whose tenants are remembered.
+_DOORS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +99,29 @@ class Known:
     def __init__(self) -> None:
         self.present: dict[Key, Entry | None] = {}
         self.absent: dict[Key, Entry | None] = {}
+        #: What resolvers found by a host alone, by the host as it was sent.
+        self.doors: dict[str, Any] = {}
         #: All that were added at run time, by alias; None: not read yet.
         self.databases: dict[str, AddedDatabase] | None = None
         self._writing = threading.Lock()
 
     def keep(self, key: Key, entry: Entry | None) -> None:
         """Put in what was read; at the limit what was put in first has to go."""
-        entries = self.absent if entry is None else self.present
+        self._put(self.absent if entry is None else self.present, key, entry, conf().registry_size)
+
+    def keep_door(self, sent: str, found: Any, host: str) -> None:
+        """The same for what resolvers found by a host: as it was sent, and as it is compared. What
+        was not kept above, since it may never be committed, is not kept here either.
+        """
+        keys = (("domains__host", host), ("slug", found.entry.home.slug))
+        if any(self.present.get(key) is found.entry for key in keys):
+            self._put(self.doors, sent, found, min(conf().registry_size, _DOORS))
+
+    def _put(self, values: dict[Any, Any], key: Any, value: Any, limit: int) -> None:
         with self._writing:
-            while entries and len(entries) >= conf().registry_size:
-                del entries[next(iter(entries))]
-            entries[key] = entry
+            while values and len(values) >= limit:
+                del values[next(iter(values))]
+            values[key] = value
 
 
 class Registry:
@@ -124,6 +138,12 @@ class Registry:
 
     def __len__(self) -> int:
         return len(self._known.present) + len(self._known.absent)
+
+    def fresh(self) -> Known:
+        """Return what is known, and is as true as `REGISTRY_MAX_AGE` promises."""
+        if monotonic() >= self._next_look:
+            self._look()
+        return self._known
 
     def by_slug(self, slug: str) -> Entry | None:
         """Return the visible tenant of that slug, None where there is none."""
@@ -155,9 +175,7 @@ class Registry:
 
     def databases(self) -> dict[str, AddedDatabase]:
         """Return the databases that were added at run time, by alias."""
-        if monotonic() >= self._next_look:
-            self._look()
-        known = self._known
+        known = self.fresh()
         if known.databases is not None:
             return known.databases
         found = {database.alias: database for database in _added_databases()}
@@ -179,9 +197,7 @@ class Registry:
         self._known = Known()
 
     def _find(self, field: str, value: str) -> Entry | None:
-        if monotonic() >= self._next_look:
-            self._look()
-        key, known = (field, value), self._known
+        key, known = (field, value), self.fresh()
         entry = known.present.get(key)
         if entry is not None or key in known.absent:
             return entry

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from django.conf import settings
 from django.core.signals import setting_changed
@@ -17,6 +18,8 @@ from domicile.registry import Entry, registry
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Found(NamedTuple):
@@ -69,9 +72,35 @@ def _admit(request: HttpRequest) -> str:
 def _reset(*, setting: str, **_: object) -> None:
     if setting in ("ALLOWED_HOSTS", "DEBUG", "USE_X_FORWARDED_HOST"):
         _admitted.clear()
+        registry.clear()
 
 
 setting_changed.connect(_reset, dispatch_uid="domicile.resolvers")
+
+
+def by_host_alone(resolve: F) -> F:
+    """Mark a resolver's `resolve()` that looks at the host and at nothing else: what it finds by a
+    host is remembered. A method that overrides it has no such mark.
+    """
+    resolve.by_host_alone = True  # type: ignore[attr-defined]
+    return resolve
+
+
+def resolved(resolvers: list[Resolver], request: HttpRequest) -> Found | None:
+    """Return what the first resolver finds that finds anything."""
+    known, sent = registry.fresh(), request.META.get("HTTP_HOST", "")
+    found: Found | None = known.doors.get(sent)
+    if found is not None:
+        return found
+    by_host = True
+    for resolver in resolvers:
+        found = resolver.resolve(request)
+        by_host = by_host and hasattr(resolver.resolve, "by_host_alone")
+        if found is not None:
+            if by_host and sent in _admitted:
+                known.keep_door(sent, found, _admitted[sent])
+            return found
+    return None
 
 
 class SubdomainResolver(Resolver):
@@ -81,6 +110,7 @@ class SubdomainResolver(Resolver):
     def _suffixes(self) -> tuple[str, ...]:
         return tuple(f".{domain}" for domain in base_domains())
 
+    @by_host_alone
     def resolve(self, request: HttpRequest) -> Found | None:
         host = host_of(request)
         for suffix in self._suffixes:
@@ -94,6 +124,7 @@ class SubdomainResolver(Resolver):
 class DomainResolver(Resolver):
     """A host that is a domain of the tenant's own, to the letter."""
 
+    @by_host_alone
     def resolve(self, request: HttpRequest) -> Found | None:
         host = host_of(request)
         entry = None if is_public(host) else registry.by_host(host)

@@ -29,7 +29,8 @@ class Wrappers:
     def get(self, alias: str) -> Any:
         wrapper: Any = self.views.get(alias)
         if wrapper is not None:
-            self.views.move_to_end(alias)
+            if len(self.views) >= _MAX_WRAPPERS:  # Before, none has to go.
+                self.views.move_to_end(alias)
             return wrapper
         wrapper = self.own.get(alias)
         if wrapper is not None:

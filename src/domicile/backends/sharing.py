@@ -12,12 +12,15 @@ import threading
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from inspect import unwrap
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 from weakref import WeakSet
 
 from django.apps import apps
 from django.db import DEFAULT_DB_ALIAS
+from django.db.backends import utils
+from django.db.backends.base import base
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
@@ -161,32 +164,63 @@ def setter(wrapper, value):
 """
 
 
+def _own(function: Any, module: Any) -> Any:
+    """Return a method of Django's as it is found where nobody, such as a tracer, has put another in
+    its place; None where somebody has.
+    """
+    return function if unwrap(function).__code__.co_filename == module.__file__ else None
+
+
+_EXECUTE = _own(CursorWrapper.execute, utils)
+_ENSURE_CONNECTION = _own(BaseDatabaseWrapper.ensure_connection, base)
+
+
 class HomeCursor(CursorWrapper):
-    """Django's cursor, with a shorter way to the driver for what nobody listens to."""
+    """Django's cursor, with a shorter way to the driver for what nobody listens to. What the driver
+    raises is turned into Django's errors where it is raised; what succeeds pays nothing for that.
+    """
 
     def execute(self, sql: Any, params: Any = None) -> Any:
         session = self.db.session
-        if session.execute_wrappers or session.needs_rollback or not apps.ready:
+        if (
+            session.execute_wrappers
+            or session.needs_rollback
+            or CursorWrapper.execute is not _EXECUTE
+            or not apps.ready
+        ):
             return super().execute(sql, params)
-        with self.db.wrap_database_errors:
+        try:
             if params is None:  # Engines have defaults of their own.
                 return self.cursor.execute(sql)
             return self.cursor.execute(sql, params)
+        except Exception:
+            self._raise()
 
     def fetchone(self) -> Any:
-        with self.db.wrap_database_errors:
+        try:
             return self.cursor.fetchone()
+        except Exception:
+            self._raise()
 
-    def fetchmany(self, *args: Any) -> Any:
-        with self.db.wrap_database_errors:
-            return self.cursor.fetchmany(*args)
+    def fetchmany(self, size: int | None = None) -> Any:
+        try:
+            return self.cursor.fetchmany() if size is None else self.cursor.fetchmany(size)
+        except Exception:
+            self._raise()
 
     def fetchall(self) -> Any:
-        with self.db.wrap_database_errors:
+        try:
             return self.cursor.fetchall()
+        except Exception:
+            self._raise()
 
     def close(self) -> None:
         self.cursor.close()
+
+    def _raise(self) -> NoReturn:
+        """Raise the error at hand as Django does."""
+        with self.db.wrap_database_errors:
+            raise  # noqa: PLE0704 - called where it is handled
 
 
 class SharedSession(BaseDatabaseWrapper):
@@ -348,7 +382,17 @@ class SharedSession(BaseDatabaseWrapper):
             self._heed_host()
         session = self.session
         if session.limits is None:
-            return super()._cursor(name)  # type: ignore[misc]
+            if (
+                session.connection is None
+                or session.health_check_enabled
+                or BaseDatabaseWrapper.ensure_connection is not _ENSURE_CONNECTION
+            ):
+                return super()._cursor(name)  # type: ignore[misc]
+            try:
+                return self._prepare_cursor(self.create_cursor(name))  # type: ignore[attr-defined]
+            except Exception:
+                with self.wrap_database_errors:
+                    raise
         with session.lock:
             cursor = session.track(super()._cursor(name))  # type: ignore[misc]
         session.limits.used(session)

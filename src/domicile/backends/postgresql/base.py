@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 from functools import cached_property, lru_cache
+from inspect import unwrap
 from typing import Any, ClassVar
 
 from django.core.signals import setting_changed
@@ -48,6 +49,8 @@ _MAKES_POOL = (
     *("OPTIONS", "TIME_ZONE", "CONN_HEALTH_CHECKS", "CONN_MAX_AGE"),
 )
 _pool_of = base.DatabaseWrapper.pool.fget
+#: Django's, less a look for an event loop: whoever asks for a cursor has had that look.
+_create_cursor = unwrap(base.DatabaseWrapper.create_cursor)
 _MET_LIMIT = 50_000
 
 
@@ -191,29 +194,36 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
             met.has_twins = True  # The tenant's own home may have kept the tables.
         return met
 
-    def is_home(self, pgconn: Any) -> bool:
-        """Whether the session is known to be at this alias's home, and the home to be there.
+    def pending_switch(self, pgconn: Any) -> Switch | None:
+        """Return what has to be sent before the next statement; None: the session is known to be at
+        this alias's home, and the home to be there.
 
         A schema can be dropped under a session that stands in it, and nothing tells the session. So
         each process looks again every `REGISTRY_MAX_AGE` seconds; and, where a missing table would
         not be an error but the shared one of that name, in each activation.
         """
         session, met = self.session, self.met
-        if session.place is not self.place:
-            return False
-        reported = pgconn.parameter_status(_PATH) or b""
+        stands = session.place is self.place
         if met is None:
-            return reported == self.connection.initial_path
-        if met.has_twins and session.frame is not innermost.get():
-            return False
-        return reported == met.reported and time.monotonic() < met.there_until
+            at_home = stands and (pgconn.parameter_status(_PATH) or b"") == (
+                self.connection.initial_path
+            )
+            return None if at_home else self.way.switch
+        was_seen = time.monotonic() < met.there_until
+        if (
+            stands
+            and was_seen
+            and (not met.has_twins or session.frame is innermost.get())
+            and (pgconn.parameter_status(_PATH) or b"") == met.reported
+        ):
+            return None
+        return self.way.switch if was_seen and not met.has_twins else self.way.looking_switch
 
-    def way_home(self) -> Switch:
-        """Return the switch to send now: one that looks for the home, unless it was seen lately."""
+    @property
+    def is_stranger(self) -> bool:
+        """Whether this process does not know yet how the server reports this alias's home."""
         met = self.met
-        if met is None or (time.monotonic() < met.there_until and not met.has_twins):
-            return self.way.switch
-        return self.way.looking_switch
+        return met is not None and met.reported is None
 
     def arrived(self, switch: Switch) -> None:
         """The session is at home by that switch."""
@@ -221,15 +231,16 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
         if switch is not self.way.switch and self.met is not None:
             self.met.seen()
 
-    def introduce(self, connection: Any, met: Met) -> None:
-        """Go to a home that this process has not met, and learn how the server reports it."""
+    def introduce(self, connection: Any) -> None:
+        """Go to a home that is a stranger, and learn how the server reports it."""
         try:
             self.way.looking_switch.send(connection)
         except BaseException as error:
             self.session.forget()
             self.raise_if_missing(error)
             raise
-        met.reported = connection.pgconn.parameter_status(_PATH) or b""
+        if self.met is not None:
+            self.met.reported = connection.pgconn.parameter_status(_PATH) or b""
         self.arrived(self.way.looking_switch)
 
     def raise_if_missing(self, error: BaseException) -> None:
@@ -285,7 +296,7 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
         return changed
 
     def create_cursor(self, name: str | None = None) -> Any:
-        cursor = super().create_cursor(name)
+        cursor = _create_cursor(self, name)
         if not isinstance(cursor, SwitchingCursor):
             # Django names the class of some; those, which have a `__dict__`, change it in place.
             cursor.__class__ = switching_class(type(cursor))  # type: ignore[arg-type]

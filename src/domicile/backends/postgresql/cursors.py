@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import ClientCursor, ServerCursor, sql
 from psycopg.client_cursor import ClientCursorMixin
+from psycopg.generators import execute as received
 from psycopg.pq import TransactionStatus
 
 from domicile.backends.postgresql.switch import Switch
@@ -38,6 +39,8 @@ else:
 
 #: Outside a transaction only these may share a message, and so a transaction, with the switch.
 _COMBINABLE = re.compile(r"[\s(]*(?:SELECT|INSERT|UPDATE|DELETE|WITH|MERGE|VALUES|TABLE)\b", re.I)
+#: How nearly all of these begin.
+_USUAL = frozenset({"SELECT ", "INSERT ", "UPDATE ", "DELETE "})
 #: Command tags of what may change the path or the role.
 _UNSETTLING_TAGS = frozenset({b"SET", b"RESET", b"DISCARD ALL", b"DO", b"CALL", b"ROLLBACK"})
 #: What may do so and has another tag, or a tag that several statements in one string hide.
@@ -58,17 +61,21 @@ class SwitchingCursor(DriverCursor):
     binds_here = False
     #: Whether it sends a DECLARE around the query.
     declares = False
+    #: The switch that goes ahead of the statement, in its message.
+    _ahead: Switch | None = None
 
     def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
         wrapper = self.wrapper
         if wrapper is None:
             return super().execute(query, params, **kwargs)
-        switch = None
         try:
-            if wrapper.is_home(self._pgconn):
+            switch = wrapper.pending_switch(self._pgconn)
+            if switch is not None:
+                switch = self._execute_behind(switch, query, params, **kwargs)
+            elif kwargs:
                 super().execute(query, params, **kwargs)
-            else:
-                switch = self._execute_away(query, params, **kwargs)
+            else:  # What nearly all are; Python calls faster what it need not unpack.
+                super().execute(query, params)
         except BaseException as error:
             self._failed(error)
             raise
@@ -78,47 +85,53 @@ class SwitchingCursor(DriverCursor):
             wrapper.arrived(switch)
         return self
 
-    def _execute_away(self, query: Any, params: Any, **kwargs: Any) -> Switch | None:
-        """Execute `query` on a session that may stand elsewhere; return the switch that it took."""
-        joins = not self.declares and _COMBINABLE.match(_text(query)) is not None
-        switch = self._switch_for(query, joins=joins)
-        if switch is None:
-            super().execute(query, params, **kwargs)
-        elif self._is_many(query, params) or not (joins or self._joins_transaction()):
+    def _execute_behind(
+        self, switch: Switch, query: Any, params: Any, **kwargs: Any
+    ) -> Switch | None:
+        """Execute `query` behind a switch; return the one that was sent with it, if any was."""
+        wrapper: Any = self.wrapper
+        joins = not self.declares and _is_combinable(query)
+        if not joins or (switch is not wrapper.way.switch and wrapper.is_stranger):
+            if not self._takes(switch, query, joins=joins):
+                super().execute(query, params, **kwargs)
+                return None
+            joins = joins or self._joins_transaction()
+        if joins and self.binds_here and self._conn._pipeline is None:
+            self._ahead = switch
+            try:
+                super().execute(query, params, **kwargs)
+            finally:
+                self._ahead = None
+        elif not joins or self._is_many(query, params):
             switch.send(self.connection)
             super().execute(query, params, **kwargs)
-        elif self.binds_here and self._conn._pipeline is None:
-            self._execute_behind(switch, query, params, **kwargs)
         else:
             with self.connection.pipeline():
                 switch.send(self.connection)
                 super().execute(query, params, **kwargs)
         return switch
 
-    def _execute_behind(self, switch: Switch, query: Any, params: Any, **kwargs: Any) -> None:
-        """Execute `query` behind the switch in one message, and keep what is its own.
+    def _maybe_prepare_gen(self, pgq: Any, *, prepare: Any = None, binary: Any = None) -> Any:
+        """Send a statement into which the parameters are merged, behind the switch in one message,
+        and keep the results that are its own.
 
-        The driver has no public hook between merging the parameters and sending. In front of
-        `query` the switch would cost a parse for each tenant: the driver remembers the statements
-        that it has parsed.
+        The driver has no public hook between merging and sending. In front of the query itself the
+        switch would cost a parse for each tenant: the driver remembers the queries it has parsed.
         """
-        prefix, before = switch.prefix, len(switch.statements)
-        convert, keep = super()._convert_query, super()._set_results
-
-        def convert_behind(query: Any, params: Any = None) -> Any:
-            converted = convert(query, params)
-            converted.query = prefix + converted.query
-            return converted
-
-        self._convert_query = convert_behind  # type: ignore[method-assign]
-        self._set_results = lambda results: keep(results[before:])  # type: ignore[method-assign]
-        try:
-            super().execute(query, params, **kwargs)
-        finally:
-            del self._convert_query, self._set_results
-        # What logs and `connection.queries` show.
-        if self._query is not None:
-            self._query.query = self._query.query.removeprefix(prefix)
+        if not self.binds_here or self.format or binary or self._conn._pipeline is not None:
+            yield from super()._maybe_prepare_gen(pgq, prepare=prepare, binary=binary)
+            return
+        prepared, switch, key = self._conn._prepared, self._ahead, None
+        if prepared.prepare_threshold is not None:  # Others of this session may be prepared.
+            how = self._get_prepared(pgq, prepare)
+            key = prepared.maybe_add_to_cache(pgq, *how)
+        self._query = pgq
+        self._pgconn.send_query(pgq.query if switch is None else switch.prefix + pgq.query)
+        results = yield from received(self._pgconn)
+        if key is not None:
+            prepared.validate(key, *how, results)
+        self._check_results(results)
+        self._set_results(results if switch is None else results[len(switch.statements) :])
 
     def executemany(self, query: Any, params_seq: Any, **kwargs: Any) -> None:
         switch = self._pending_switch(query)
@@ -155,24 +168,22 @@ class SwitchingCursor(DriverCursor):
     def _pending_switch(self, query: Any) -> Switch | None:
         """Return what has to be sent before `query`, None where that is nothing."""
         wrapper = self.wrapper
-        if wrapper is None or wrapper.is_home(self._pgconn):
-            return None
-        return self._switch_for(query)
+        switch = None if wrapper is None else wrapper.pending_switch(self._pgconn)
+        return switch if switch is not None and self._takes(switch, query) else None
 
-    def _switch_for(self, query: Any, *, joins: bool = False) -> Switch | None:
-        """Return the switch to send before `query`; `joins`: one may, whatever `query` is."""
+    def _takes(self, switch: Switch, query: Any, *, joins: bool = False) -> bool:
+        """Whether `switch` is to be sent before `query`; `joins`: one may, whatever `query` is."""
         wrapper: Any = self.wrapper
         if not joins and (
             # Only ROLLBACK is accepted now, and it needs no home.
             self._pgconn.transaction_status == TransactionStatus.INERROR
             or _BEFORE_ANY_QUERY.fullmatch(_text(query))
         ):
-            return None
-        met = wrapper.met
-        if met is not None and met.reported is None and self._conn._pipeline is None:
-            wrapper.introduce(self.connection, met)
-            return None
-        return wrapper.way_home()
+            return False
+        if wrapper.is_stranger and self._conn._pipeline is None:
+            wrapper.introduce(self.connection)
+            return False
+        return True
 
     @contextmanager
     def _minding(self, query: Any, switch: Switch | None) -> Iterator[None]:
@@ -273,6 +284,13 @@ def switching_class(driver_class: Any) -> Any:
     binds_here = issubclass(driver_class, ClientCursorMixin) and mixin is SwitchingCursor
     name = f"Switching{driver_class.__name__}"
     return type(name, (mixin, driver_class), {"binds_here": binds_here})
+
+
+def _is_combinable(query: Any) -> bool:
+    """Whether `query` is of those that may share a message, and so a transaction, with a switch."""
+    if isinstance(query, str) and query[:7] in _USUAL:
+        return True
+    return _COMBINABLE.match(_text(query)) is not None
 
 
 def _text(query: Any) -> str:
