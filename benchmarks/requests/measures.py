@@ -23,6 +23,7 @@ BLOCKS = {  # requests in one block, no, one and ten: some ten milliseconds
     "wsgi": dict(zip(VIEWS, (50, 20, 4), strict=True)),
     "asgi": dict(zip(VIEWS, (8, 6, 3), strict=True)),
 }
+PROCESSES = 4  # of each that is judged: alike processes differ by some hundredths
 MIN_ROUNDS = 20
 PEERS_EVERY = 5  # rounds: peers are not judged, and the time goes to those that are
 LEAD = 2  # untimed requests before each block, for the processor's caches
@@ -70,18 +71,21 @@ def filled(server: PostgresServer, contender: str, tenants: int, options: Option
 
 def time_figures(homes: list[Home], kind: str, options: Options) -> Iterator[Figure]:
     with contextlib.ExitStack() as stack:
-        workers = [stack.enter_context(Worker(home, kind)) for home in homes]
-        for worker in workers:
+        teams = []
+        for home in homes:
+            count = PROCESSES if home.contender in JUDGED else 1
+            teams.append([stack.enter_context(Worker(home, kind)) for _ in range(count)])
+        for worker in itertools.chain(*teams):
             check(worker, TENANTS)
         for view in VIEWS:
             say(f"timing {kind}, {view}")
-            rounds = list(timed_rounds(workers, view, options.seconds[kind]))
+            rounds = list(timed_rounds(teams, view, options.seconds[kind]))
             plain = statistics.median(times[0] for times in rounds) * 1000
-            for number, worker in enumerate(workers[1:], 1):
-                limit = options.limit(worker.contender, TIME_LIMITS[view])
+            for number, home in enumerate(homes[1:], 1):
+                limit = options.limit(home.contender, TIME_LIMITS[view])
                 ratio, doubt = to_first(rounds, number)
                 note = f"{doubt}, plain {plain:.2f} ms"
-                yield Figure(f"{kind}.{view}.time.{worker.contender}", ratio, limit, note)
+                yield Figure(f"{kind}.{view}.time.{home.contender}", ratio, limit, note)
 
 
 def check(worker: Worker, tenants: int) -> None:
@@ -91,16 +95,23 @@ def check(worker: Worker, tenants: int) -> None:
     worker.call("freeze")
 
 
-def timed_rounds(workers: list[Worker], view: str, seconds: float) -> Iterator[dict[int, float]]:
-    """Seconds a request of each worker that took part, by its number, round after round."""
-    orders = itertools.cycle(itertools.permutations(range(len(workers))))
+def timed_rounds(
+    teams: list[list[Worker]], view: str, seconds: float
+) -> Iterator[dict[int, float]]:
+    """Seconds a request of each team that took part, by its number, round after round."""
+    orders = itertools.cycle(itertools.permutations(range(len(teams))))
     end = time.monotonic() + seconds
     for turn, order in enumerate(orders):
         if time.monotonic() > end and turn >= MIN_ROUNDS:
             return
         everybody = turn % PEERS_EVERY == 0
-        judged = [n for n in order if everybody or workers[n].contender in JUDGED]
-        yield {number: timed_block(workers[number], view) for number in judged}
+        judged = [n for n in order if everybody or teams[n][0].contender in JUDGED]
+        blocks: dict[int, list[float]] = {number: [] for number in judged}
+        for member in range(PROCESSES):
+            for number in judged:
+                if member < len(teams[number]):
+                    blocks[number].append(timed_block(teams[number][member], view))
+        yield {number: statistics.fmean(times) for number, times in blocks.items()}
 
 
 def timed_block(worker: Worker, view: str) -> float:
@@ -109,7 +120,7 @@ def timed_block(worker: Worker, view: str) -> float:
 
 
 def to_first(rounds: list[dict[int, float]], number: int) -> tuple[float, str]:
-    """A worker's median ratio to the first, and within what it is certain (McGill's notch)."""
+    """A team's median ratio to the first, and within what it is certain (McGill's notch)."""
     ratios = [times[number] / times[0] for times in rounds if number in times]
     low, median, high = statistics.quantiles(ratios)
     return median, f"± {1.57 * (high - low) / len(ratios) ** 0.5:.3f}"
@@ -163,7 +174,7 @@ def fleet_figures(server: PostgresServer, options: Options) -> Iterator[Figure]:
         large.call("rotate", stop=many, step=many // FEW)
         large.call("serve", view="one", requests=TENANTS)
         large.call("freeze")
-        rounds = list(timed_rounds([small, large], "one", options.seconds["wsgi"]))
+        rounds = list(timed_rounds([[small], [large]], "one", options.seconds["wsgi"]))
         ratio, doubt = to_first(rounds, 1)
         limit = options.limit("domicile", FLEET_LIMIT)
         note = f"{doubt}, {FEW} tenants of each"
@@ -180,7 +191,9 @@ def whole_fleet_figures(small: Worker, large: Worker, options: Options) -> Itera
     large.call("rotate", stop=many)
     large.call("serve", view="one", requests=many)
     held = (large.call("resident") - before) / many / 1024
-    ratio, doubt = to_first(list(timed_rounds([small, large], "one", options.seconds["wsgi"])), 1)
+    ratio, doubt = to_first(
+        list(timed_rounds([[small], [large]], "one", options.seconds["wsgi"])), 1
+    )
     note = f"{doubt}, every tenant in turn"
     yield Figure(f"fleet.{many}.all-time.domicile", ratio, None, note)
     yield Figure(f"fleet.{many}.all-memory.domicile", held, None, "KB of the process a tenant")
