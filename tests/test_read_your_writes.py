@@ -21,7 +21,7 @@ from django.test.utils import CaptureQueriesContext
 
 import domicile
 from domicile.exceptions import WriteRefused
-from domicile.integrations import celery_positions
+from domicile.integrations import celery_carrying
 from domicile.replicas.middleware import ReadYourWritesMiddleware
 from domicile.replicas.reading import current_reading, innermost
 from domicile.routing import readers_of
@@ -358,7 +358,7 @@ def test_async_requests(cluster: Any) -> None:
 
 @pytest.fixture
 def app() -> Iterator[Celery]:
-    celery_positions.install()
+    celery_carrying.install()
     app = Celery("positions", broker="memory://", set_as_current=False)
     yield app
     app.close()

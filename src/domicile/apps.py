@@ -31,9 +31,9 @@ class DomicileConfig(AppConfig):
         sites.install()
         checks.register_checks()
         if "celery" in sys.modules:
-            from domicile.integrations import celery_positions
+            from domicile.integrations import celery_carrying
 
-            celery_positions.install()
+            celery_carrying.install()
 
 
 class AdminConfig(admin_apps.AdminConfig):
