@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from django.db import connections
@@ -14,7 +16,6 @@ from domicile.conf import conf
 from domicile.fleet.site import handler
 from domicile.placement import TENANT_PREFIX
 from domicile.rules import Periods
-from tests import servers
 from tests.databases import SQLITE, databases, make_database
 
 #: How tenants' homes, and those of their months, are kept: the server behind, where it may be
@@ -25,7 +26,7 @@ RELATION = "marks.Mark.pupil"
 
 def placements_of(kind: str) -> dict[str, Any]:
     def file(name: str) -> dict[str, str]:
-        return {"ENGINE": SQLITE, "NAME": str(servers.folder() / "marks" / name)}
+        return {"ENGINE": SQLITE, "NAME": str(Path(os.environ["TESTPROJECT_FILES"], "marks", name))}
 
     schemas = {"DATABASE": "default", "SCHEMA": "t_{slug}"}
     return {
@@ -45,10 +46,26 @@ def placements_of(kind: str) -> dict[str, Any]:
 
 
 @contextmanager
-def by_month(kind: str = "schemas", *, more: Iterable[Any] = (), **changes: Any) -> Iterator[None]:
+def by_month(
+    kind: str = "schemas", *, more: Iterable[Any] = (), **changes: Any
+) -> Iterator[Mapping[str, Any]]:
     """Marks and remarks under rules `Periods`, and `more` rules; `changes` are of the rules or, in
-    capitals, of `DOMICILE`.
+    capitals, of `DOMICILE`. Yields the databases that were added for it.
     """
+    server = {"mariadb": "mariadb", "roles": "default"}.get(kind)
+    added = {} if server is None else {"added": make_database(server, "marks")}
+    with configured(kind, added, more=more, **changes):
+        try:
+            yield added
+        finally:
+            _drop_all()
+
+
+@contextmanager
+def configured(
+    kind: str, added: Mapping[str, Any], *, more: Iterable[Any] = (), **changes: Any
+) -> Iterator[None]:
+    """The same settings, also for another process; `added` are the databases of the first."""
     others = {name: changes.pop(name) for name in list(changes) if name.isupper()}
     options = {"placement": "marks", "unbounded": "fan_out", "ahead": 600, "changed": "move"}
     options |= changes
@@ -57,8 +74,6 @@ def by_month(kind: str = "schemas", *, more: Iterable[Any] = (), **changes: Any)
         Periods("marks.Remark", field="made_at", **options),
         *more,
     ]
-    server = {"mariadb": "mariadb", "roles": "default"}.get(kind)
-    added = {} if server is None else {"added": make_database(server, "marks")}
     defaults = {
         "PLACEMENTS": placements_of(kind),
         "DEFAULT_PLACEMENT": "own",
@@ -67,10 +82,7 @@ def by_month(kind: str = "schemas", *, more: Iterable[Any] = (), **changes: Any)
         "CLONE": False,
     }
     with databases(added, rules=rules, **{**defaults, **others}):
-        try:
-            yield
-        finally:
-            _drop_all()
+        yield
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from django.db import connections
 
 import domicile
 from domicile.exceptions import ArchiveRefused, SlugTaken
-from domicile.fleet.moves.archive import read_manifest
+from domicile.fleet.moves.manifest import read_manifest
 from domicile.models import Status
 from domicile.placement import Placement
 from tests.growing import GROWN, SHELF, migrations

@@ -370,6 +370,16 @@ def test_a_copy_that_fails_leaves_nothing() -> None:
         assert not homes_like("schema", "bcme")
 
 
+def test_a_copy_lacks_no_rows_in_silence() -> None:
+    with tenant("acme", placement="file") as acme:
+        with connections[acme.alias].cursor() as cursor:
+            cursor.execute("CREATE TABLE gone_app AS SELECT 1 AS one")
+        with pytest.raises(NotSupported, match="gone_app"):
+            domicile.copy_tenant("acme", "bcme", placement="schema")
+        assert not University.objects.filter(slug="bcme").exists()
+        assert not homes_like("schema", "bcme")
+
+
 def test_a_request_under_which_the_tenant_moves_may_come_again(client: Client) -> None:
     require("schema")
     with tenant("acme", placement="schema"):

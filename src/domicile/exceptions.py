@@ -10,6 +10,7 @@ DomicileError
  │   └─ TooManyPeriods        or more of it than its rule allows
  ├─ PeriodChanged             a row was to be saved whose time is in another period's home
  ├─ PeriodMissing             a period has no home, and none is made for it (a LookupError)
+ ├─ TablesMissing             the default database was not migrated yet, or not to the newest
  ├─ UnknownTenant             no such tenant, or not one that may be seen yet (a LookupError)
  ├─ UnknownRun                no such run of migrations (a LookupError)
  ├─ UnknownPlacement          no such kind of home (a LookupError)
@@ -86,6 +87,10 @@ class PeriodChanged(DomicileError, ValueError):
 
 class PeriodMissing(DomicileError, LookupError):
     """A period has no home, and none is made for it."""
+
+
+class TablesMissing(DomicileError):
+    """The default database was not migrated yet, or not to the newest migrations."""
 
 
 class UnknownTenant(DomicileError, LookupError):

@@ -231,7 +231,6 @@ def _house(model: type[Model]) -> House:
     lodging = lodging_of(model)
     if isinstance(lodging, PeriodLodging):
         note = f"one per {lodging.rule.every}"
-        note += ", of each tenant" if lodging.is_of_tenants else ""
     decided = dict.fromkeys(rule_of(model, alias) for alias in aliases)
     return House(model._meta.label, model._meta.db_table, aliases, ", ".join(decided), note)
 

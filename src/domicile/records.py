@@ -36,7 +36,7 @@ class MigrationRun(models.Model):
     #: `app_label` and `migration`, as given.
     target = models.JSONField(_("target"), default=dict)
     options = models.JSONField(_("options"), default=dict)
-    #: What is pending: `[{"migrations": ["app.0001_initial", …], "homes": 12}, …]`.
+    #: What is pending: `[{"migrations": ["app.0001_initial", …], "homes": 12, …}, …]`.
     plan = models.JSONField(_("plan"), default=list)
     #: How many homes had nothing pending; they have no row.
     unchanged = models.PositiveIntegerField(_("unchanged"), default=0)
@@ -66,7 +66,10 @@ class MigrationRunHome(models.Model):
     error = models.TextField(_("error"), blank=True)
     worker = models.CharField(_("worker"), max_length=64, blank=True)
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
-    #: Where a migration that is no transaction stands; see `domicile.fleet.replay.migrator`.
+    #: How many homes by time of its tenant were migrated with it.
+    by_time = models.PositiveIntegerField(_("by time"), default=0)
+    #: Where a migration that is no transaction stands, in it or in a home by time of its tenant: a
+    #: note by alias; see `domicile.fleet.replay.notes`.
     note = models.JSONField(_("note"), default=dict)
     #: Whether there is such a note, so that it is found in a long history.
     is_noted = models.BooleanField(_("noted"), default=False)

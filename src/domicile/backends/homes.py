@@ -111,7 +111,7 @@ class HomeStore(ABC):
         for name in names:
             if self.exists(name):
                 with self.visit(name) as connection:
-                    found[name] = _applied(connection)
+                    found[name] = applied_at(connection)
         return found
 
     def fingerprints(self, names: Sequence[str]) -> dict[str, str]:
@@ -143,8 +143,10 @@ class HomeStore(ABC):
             connection.close()
 
 
-def _applied(connection: Any) -> Applied:
-    """Django's recorder would ask for the connection by its alias."""
+def applied_at(connection: Any) -> Applied:
+    """Return what the home behind a connection has applied, by that very session: Django's recorder
+    would ask for the connection by its alias.
+    """
     with connection.cursor() as cursor:
         if "django_migrations" not in connection.introspection.table_names(cursor):
             return frozenset()

@@ -152,5 +152,9 @@ class RawTransfer(ABC):
         """Return what `RowsDiffer` compares of one: rows and checksum, here and there."""
 
     @abstractmethod
+    def left_behind(self) -> list[str]:
+        """Return the tables with rows for which there is no table at the target."""
+
+    @abstractmethod
     def finish(self) -> None:
         """Carry what is no row, such as the state of sequences."""

@@ -8,10 +8,16 @@ such as `verbosity`, are among them.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import CommandError
+
+from domicile.exceptions import DomicileError
+from domicile.fleet.tables import own_tables
 
 if TYPE_CHECKING:
     from domicile.console import Output
@@ -28,6 +34,16 @@ def handler(action: str) -> Callable[..., None]:
     """Return the function that does an action."""
     name = f"do_{action}"
     return next(getattr(module, name) for module in modules() if hasattr(module, name))
+
+
+@contextmanager
+def errors_told() -> Iterator[None]:
+    """Have what went wrong told in a line, as far as Domicile knows what to do about it."""
+    try:
+        with own_tables():
+            yield
+    except DomicileError as error:
+        raise CommandError(str(error)) from error
 
 
 def add_verbosity(*parsers: Any) -> None:

@@ -158,7 +158,8 @@ def show_plan(output: Output, forecast: Forecast, *, json: bool) -> None:
         output.json({"unchanged": forecast.unchanged, "pending": forecast.as_record()})
         return
     for group in forecast.groups:
-        output.line(f"{group.homes} of the homes, such as {group.example}:", "bold")
+        which = f"homes at {group.place}" if group.place else "homes"
+        output.line(f"{group.homes} of the {which}, such as {group.example}:", "bold")
         for name in group.migrations:
             output.line(f"  {name}")
     if forecast.unknown:
@@ -185,7 +186,8 @@ def _status(output: Output, run: int | None, json: bool, **options: Any) -> None
         ]
     )
     for group in status.plan:
-        output.line(f"  {group['homes']}: {', '.join(group['migrations'])}")
+        where = f" at {group['place']}" if group.get("place") else ""
+        output.line(f"  {group['homes']}{where}: {', '.join(group['migrations'])}")
     for alias, error in status.errors.items():
         output.line(f"{alias}: {error}", "red")
     if not status.workers and status.state in ("planning", "canary", "running"):
@@ -243,7 +245,8 @@ def _state(status: RunStatus) -> str:
 
 def _counts(status: RunStatus) -> str:
     counts = ("done", "failed", "running", "waiting", "unchanged")
-    return ", ".join(f"{getattr(status, name)} {name}" for name in counts)
+    told = [f"{getattr(status, name)} {name}" for name in counts]
+    return ", ".join([*told, *([f"{status.by_time} by time"] if status.by_time else [])])
 
 
 def _recorded(status: RunStatus) -> dict[str, Any]:

@@ -95,9 +95,10 @@ class _Lines:
         self.total = event.homes
         self.began = self.told = monotonic()
         if event.homes:
+            more = f" with {event.by_time} by time" if event.by_time else ""
             self.output.line(
-                f"Run {event.run}: {_homes(event.homes)} to migrate, {event.unchanged} with nothing"
-                " to do."
+                f"Run {event.run}: {_homes(event.homes)} to migrate{more}, {event.unchanged} with"
+                " nothing to do."
             )
             self.progress.start(event.homes)
 
@@ -134,7 +135,9 @@ class _Lines:
             self.output.line(f"Nothing to do in {_homes(event.unchanged)}.")
             return
         self.output.line(
-            f"Migrated {event.done} of {total} homes in {event.seconds:.1f} s"
+            f"Migrated {event.done} of {total} homes"
+            + (f" and {event.by_time} by time" if event.by_time else "")
+            + f" in {event.seconds:.1f} s"
             + (f"; {event.failed} failed" if event.failed else "")
             + (f"; {event.waiting} were not tried" if event.waiting else "")
             + "."
@@ -146,4 +149,5 @@ def _homes(count: int) -> str:
 
 
 def _work(event: HomeEnded) -> str:
-    return f"{event.how}: {', '.join(event.migrations)}" if event.migrations else event.how
+    how = f"{event.how} with {event.by_time} by time" if event.by_time else event.how
+    return f"{how}: {', '.join(event.migrations)}" if event.migrations else how

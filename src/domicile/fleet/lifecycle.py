@@ -265,7 +265,8 @@ def _remove(tenant: Any, site: Site) -> None:
     drop_homes(tenant.slug)
     handler().forget(tenant.alias)
     site.drop()
-    drop_homes(tenant.slug)  # One may have been half made.
+    if drop_homes(tenant.slug):  # One was being made, and may have kept the tenant's role.
+        site.drop()
     _delete_row(tenant)
 
 
@@ -444,15 +445,17 @@ def migrate_tenant(
     """Migrate one tenant's home, all apps or one, to the newest or the named migration, and then
     those of its periods.
     """
-    from domicile.periods.migrations import migrate_periods_of
+    from domicile.periods.migrations import migrate_by_time
+    from domicile.periods.survey import by_time_in
 
     tenant = find_tenant(tenant)
     with sole_work_on(tenant.slug):
         migrate_home(tenant, progress, app_label, migration)
         migrator = HomeMigrator.to(Target(app_label, migration))
-        for migrate_its in migrate_periods_of([tenant.slug], migrator).values():
-            for name in migrate_its():
-                progress(Step("migration", f"{name} by time"))
+        (found,) = by_time_in([tenant.home]).values()
+        names = (name for each in migrate_by_time(found, migrator) for name in each.migrations)
+        for name in dict.fromkeys(names):
+            progress(Step("migration", f"{name} by time"))
     return tenant
 
 

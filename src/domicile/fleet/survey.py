@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
@@ -59,6 +60,17 @@ def drift(facts: Facts, model: Facts) -> list[str]:
             for name in sorted(changed)
         ),
     ]
+
+
+def facts_beside(home: Home) -> Facts:
+    """Return what a home looks like that is beside its tenant's own, which no fact then names."""
+    store, name = _place(home)
+    facts = store.facts(name)
+    if home.beside is None:
+        return facts
+    own = re.escape(conf().placement(home.beside.template).locate(home.beside.name))
+    named = re.compile(rf'(?<![\w"])("?){own}\1\.')
+    return {fact: named.sub("", definition) for fact, definition in facts.items()}
 
 
 def _outermost(names: Iterable[str]) -> list[str]:

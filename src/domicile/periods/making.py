@@ -83,7 +83,7 @@ def _build(homes: PeriodHomes, period: Period, site: Site, progress: Progress) -
     timeout = None if connection.in_atomic_block else _LOCK_TIMEOUT
     try:
         with _transaction(homes.template, connection):
-            _create(homes, period, site)
+            create(homes, period, site)
             migrate(homes, period, timeout)
             MigrationRecorder(connections[homes.alias(period)]).record_applied(*COMPLETE)
     except HomeExists:
@@ -105,7 +105,8 @@ def _refuse_dropped(homes: PeriodHomes) -> None:
         )
 
 
-def _create(homes: PeriodHomes, period: Period, site: Site) -> None:
+def create(homes: PeriodHomes, period: Period, site: Site) -> None:
+    """Make an empty home of a period; `HomeExists` where there is something of that name."""
     beside = homes.home(period).beside
     if beside is None:
         site.store.create(site.name)

@@ -12,8 +12,8 @@ from domicile.fleet.site import handler
 from domicile.periods.calendar import Period
 from domicile.periods.homes import PeriodHomes, all_homes, homes_of
 from domicile.periods.making import COMPLETE
-from domicile.periods.places import period_rules, placements
-from domicile.placement import AT_PERIOD
+from domicile.periods.places import PREFIX, period_rules, placements
+from domicile.placement import AT_PERIOD, EACH_TENANT, Home
 from domicile.registry import visible_tenants
 
 
@@ -30,6 +30,12 @@ class Seen:
         """The periods whose homes are complete."""
         return {period for period, names in self.applied.items() if COMPLETE in names}
 
+    @property
+    def place(self) -> str:
+        """What stands for all such homes: `period:<placement>`, or `tenant:*/<placement>`."""
+        start = f"{EACH_TENANT}{AT_PERIOD}" if self.homes.slug else PREFIX
+        return f"{start}{self.homes.placement}"
+
 
 def look_at(placement: str = "", tenant: str = "") -> Iterator[Seen]:
     """Yield the homes of all placements and tenants, or of one; those of tenants by slug.
@@ -39,12 +45,17 @@ def look_at(placement: str = "", tenant: str = "") -> Iterator[Seen]:
     """
     _check_placement(placement)
     if not tenant:
-        for homes in all_homes():
-            if placement in ("", homes.placement):
-                yield _seen(homes)
+        yield from look_outside_tenants(placement)
     for each in placements(of_tenants=True):
         if placement in ("", each):
             yield from look_at_tenants(each, _slugs(tenant))
+
+
+def look_outside_tenants(placement: str = "") -> Iterator[Seen]:
+    """Yield the homes that are no tenant's, of all placements or of one."""
+    for homes in all_homes():
+        if placement in ("", homes.placement):
+            yield _seen(homes)
 
 
 def look_at_tenants(placement: str, slugs: Iterable[str]) -> Iterator[Seen]:
@@ -68,6 +79,16 @@ def look_at_tenants(placement: str, slugs: Iterable[str]) -> Iterator[Seen]:
         seen = Seen(homes, told)
         homes.learn(seen.there, store)
         yield seen
+
+
+def by_time_in(homes: Iterable[Home]) -> dict[Home, list[Seen]]:
+    """Return the homes by time, those that are complete, of each tenant whose own home is given."""
+    found: dict[str, list[Seen]] = {home.slug: [] for home in homes}
+    for placement in placements(of_tenants=True) if found else ():
+        for seen in look_at_tenants(placement, found):
+            if seen.there:
+                found[seen.homes.slug].append(seen)
+    return {home: found[home.slug] for home in homes}
 
 
 def _seen(homes: PeriodHomes) -> Seen:

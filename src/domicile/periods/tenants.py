@@ -35,22 +35,26 @@ def refuse_remains(slug: str) -> None:
                 " have rows by time, and it is no tenant's. Remove it (`tenants tidy` shows it), or"
                 " choose another slug."
             )
+        homes.forget()  # What was known is of an earlier tenant, which another process dropped.
 
 
-def drop_homes(slug: str) -> None:
+def drop_homes(slug: str) -> bool:
     """Drop all homes by time of a tenant, which nobody finds any more; those that were put aside
-    too. Archives stay.
+    too. Archives stay. Tell whether there were any.
 
     :raises HomeBusy: another process works on one of them.
     """
+    dropped = False
     for homes in _homes(slug):
         for located in _located(homes):
+            dropped = True
             period = homes.sorted_out([located])
             with held(homes, next(iter(period))) if period else nullcontext():
                 for each in period:
                     handler().forget(homes.alias(each))
                 homes.store.drop(located)
         homes.forget()
+    return dropped
 
 
 def refuse_move(tenant: Any, target: PlacementTemplate) -> None:
@@ -60,38 +64,31 @@ def refuse_move(tenant: Any, target: PlacementTemplate) -> None:
     own = conf().placement(tenant.placement.template)
     for homes in _homes(tenant.slug):
         if is_beside(homes.template, own) or is_beside(homes.template, target):
-            _refuse(homes, _located(homes), "moved: those schemas would not come along")
+            located = _located(homes)
+            if located:
+                raise NotSupported(
+                    f"{homes.slug!r} has homes by time in placement {homes.placement!r}"
+                    f" ({homes.store.noun} {min(located)!r}, {len(located)} in all), so it cannot"
+                    " be moved: those schemas would not come along. Take their rows elsewhere and"
+                    " drop them first; nothing was done."
+                )
 
 
-def refuse_leaving(slug: str, done: str) -> None:
-    """Raise `NotSupported` where a tenant has rows in homes by time, which would be left out.
+def refuse_put_aside(slug: str, done: str) -> None:
+    """Raise `NotSupported` where homes by time of a tenant were put aside, or are of other periods
+    than its rules': nobody looks into them, and their rows would be left out.
 
     :param done: what cannot be done to it, for the message.
     """
     for homes in _homes(slug):
-        with_rows = [located for located in _located(homes) if _has_rows(homes, located)]
-        _refuse(homes, with_rows, f"{done}: their rows would be missing")
-
-
-def _refuse(homes: PeriodHomes, located: list[str], consequence: str) -> None:
-    if located:
-        raise NotSupported(
-            f"{homes.slug!r} has homes by time in placement {homes.placement!r}"
-            f" ({homes.store.noun} {min(located)!r}, {len(located)} in all), so it cannot be"
-            f" {consequence}. Take their rows elsewhere and drop them first; nothing was done."
-        )
-
-
-def _has_rows(homes: PeriodHomes, located: str) -> bool:
-    """Tell whether a home may have rows: one that was put aside is not looked into."""
-    periods = homes.sorted_out([located])
-    if not periods:
-        return True
-    return any(
-        model._base_manager.using(homes.alias(period)).exists()
-        for period in homes.look() & periods.keys()
-        for model in homes.models()
-    )
+        aside = [located for located in _located(homes) if not homes.sorted_out([located])]
+        if aside:
+            raise NotSupported(
+                f"{slug!r} has homes by time that nobody looks into ({homes.store.noun}"
+                f" {min(aside)!r}, {len(aside)} in all), so it cannot be {done}: their rows would"
+                " be missing. Bring them back with `partitions attach`, or take them elsewhere and"
+                " drop them; nothing was done."
+            )
 
 
 def _homes(slug: str) -> Iterator[PeriodHomes]:

@@ -44,7 +44,12 @@ class CopyTransfer(RawTransfer):
 
     def tables(self) -> list[str]:
         # The rows of a partitioned table are in its partitions.
-        return self.source.tables("r")
+        there = set(self.target.tables("r"))
+        return [table for table in self.source.tables("r") if table in there]
+
+    def left_behind(self) -> list[str]:
+        missing = set(self.source.tables("r")) - set(self.target.tables("r"))
+        return sorted(missing & set(self.source.row_tables())) if missing else []
 
     def carry(self, table: str) -> None:
         columns, custom = self._columns(table)

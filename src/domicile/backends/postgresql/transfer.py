@@ -214,6 +214,8 @@ class PostgresEnd(HomeEnd):
 
     def link_shared(self, models: list[Any]) -> None:
         """Add the foreign keys to shared tables that a home far from these had to do without."""
+        if self._rest is None:
+            return  # Migrations made the tables, and these.
         editor = self.connection.SchemaEditorClass(self.connection, collect_sql=True, atomic=False)
         for model in models:
             for field in model._meta.local_fields:

@@ -1,9 +1,5 @@
-"""A tenant in one file, for any engine that has the models.
-
-The file is a zip archive, written and read as a stream: for each table a member with a line of JSON
-for each row, and last `manifest.json`, which tells the migrations the tenant has had, and of each
-member its rows, their checksum and the digest of its bytes. The digest of the manifest is the
-archive's comment. So a file that was cut off or changed is known before anything is made of it.
+"""A tenant in one file, for any engine that has the models; `domicile.fleet.moves.manifest` tells
+how the file is made up.
 """
 
 from __future__ import annotations
@@ -11,12 +7,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import struct
 import zipfile
-import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,57 +17,34 @@ from django.utils import timezone
 
 from domicile.backends.transfer import HomeEnd
 from domicile.conf import conf
-from domicile.exceptions import ArchiveRefused, MigrationsUnknown, TenantUnavailable
+from domicile.exceptions import ArchiveRefused, InvalidName, TenantUnavailable
 from domicile.fleet.lifecycle import _in_shared_home, find_tenant, sole_work_on
 from domicile.fleet.migrations import Progress, Step, migrate_home, silent
+from domicile.fleet.moves.by_time import made, parts_of
 from domicile.fleet.moves.destination import placement_named
 from domicile.fleet.moves.founding import founded, inherited
 from domicile.fleet.moves.history import History, applied_through
+from domicile.fleet.moves.manifest import (
+    ArchivedHome,
+    Manifest,
+    history_of,
+    opened,
+    read_manifest,
+    refuse_homeless,
+    verify,
+    write_manifest,
+)
 from domicile.fleet.moves.move import refuse_transaction
 from domicile.fleet.moves.rows import ModelRows
 from domicile.fleet.moves.transfer import OWN_TABLES, compare, open_end, refusing_rows
 from domicile.fleet.moves.values import Tally, line_of
 from domicile.fleet.site import handler
 from domicile.models import VISIBLE
-from domicile.periods.tenants import refuse_leaving
+from domicile.periods.homes import homes_of
+from domicile.periods.places import placements
+from domicile.periods.tenants import refuse_put_aside
+from domicile.placement import tenant_alias
 from domicile.registry import tenant_model
-
-FORMAT = 1
-_MANIFEST = "manifest.json"
-_CHUNK = 1 << 20
-#: What `zipfile` and its like raise for bytes that are not as they were written.
-_UNREADABLE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    OSError,
-    KeyError,
-    ValueError,
-    NotImplementedError,
-    RuntimeError,
-)
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What an archive says of itself."""
-
-    slug: str
-    name: str
-    applied: list[list[str]]
-    #: By table: member, rows, checksum, sha256.
-    tables: dict[str, dict[str, Any]]
-    fields: dict[str, Any]
-    engine: str
-    django: str
-    made_at: str
-    format: int = FORMAT
-
-    @property
-    def history(self) -> History:
-        return History(frozenset((app, name) for app, name in self.applied))
-
 
 # Exporting -------------------------------------------------------------------------------------
 
@@ -87,7 +56,7 @@ def export_tenant(tenant: Any, path: str | Path, *, progress: Progress = silent)
 
     :raises MigrationsUnknown: it has had migrations that this project does not have.
     :raises TenantBusy: another process works on it.
-    :raises NotSupported: it has rows in homes by time.
+    :raises NotSupported: homes by time of it were put aside.
     """
     refuse_transaction()
     path = Path(path)
@@ -98,7 +67,7 @@ def export_tenant(tenant: Any, path: str | Path, *, progress: Progress = silent)
             raise TenantUnavailable(
                 f"{tenant.slug!r} is {tenant.get_status_display()}, so it cannot be exported."
             )
-        refuse_leaving(tenant.slug, "exported")
+        refuse_put_aside(tenant.slug, "exported")
         try:
             _write(tenant, partial, progress)
             os.replace(partial, path)
@@ -114,13 +83,41 @@ def _write(tenant: Any, path: Path, progress: Progress) -> None:
         source.snapshot(),
     ):
         history = History(applied_through(source.connection))
-        tables = {}
-        for number, model in enumerate(history.models(tenant.alias)):
-            rows = ModelRows(model, source.connection)
-            member = f"rows/{number:04}.jsonl"
-            tables[rows.table] = {"member": member, **_write_rows(archive, member, rows)}
-            progress(Step("rows", f"{rows.table} {tables[rows.table]['rows']}"))
-        _write_manifest(archive, tenant, source, history, tables)
+        own = _write_home(archive, source, history, "rows", progress)
+        by_time = []
+        for part in parts_of(source):
+            where = {"placement": part.homes.placement, "period": str(part.period)}
+            folder = f"rows/{part.homes.placement}/{part.period}"
+            by_time.append(_write_home(archive, part.end, part.history, folder, progress, **where))
+        manifest = Manifest(
+            slug=tenant.slug,
+            name=tenant.name,
+            applied=own.applied,
+            tables=own.tables,
+            fields={name: str(v) for name, v in inherited(tenant).items() if v is not None},
+            engine=source.connection.display_name,
+            django=django.get_version(),
+            made_at=timezone.now().isoformat(),
+            by_time=tuple(by_time),
+        )
+        write_manifest(archive, manifest)
+
+
+def _write_home(
+    archive: zipfile.ZipFile,
+    source: HomeEnd,
+    history: History,
+    folder: str,
+    progress: Progress,
+    **where: str,
+) -> ArchivedHome:
+    tables = {}
+    for number, model in enumerate(history.models(source.home.alias)):
+        rows = ModelRows(model, source.connection)
+        member = f"{folder}/{number:04}.jsonl"
+        tables[rows.table] = {"member": member, **_write_rows(archive, member, rows)}
+        progress(Step("rows", f"{rows.table} {tables[rows.table]['rows']}"))
+    return ArchivedHome(sorted(map(list, history.applied)), tables, **where)
 
 
 def _write_rows(archive: zipfile.ZipFile, member: str, rows: ModelRows) -> dict[str, Any]:
@@ -138,28 +135,6 @@ def _write_rows(archive: zipfile.ZipFile, member: str, rows: ModelRows) -> dict[
         "checksum": tally.checksum,
         "sha256": digest.hexdigest(),
     }
-
-
-def _write_manifest(
-    archive: zipfile.ZipFile,
-    tenant: Any,
-    source: HomeEnd,
-    history: History,
-    tables: dict[str, dict[str, Any]],
-) -> None:
-    manifest = Manifest(
-        slug=tenant.slug,
-        name=tenant.name,
-        applied=sorted(map(list, history.applied)),
-        tables=tables,
-        fields={name: str(v) for name, v in inherited(tenant).items() if v is not None},
-        engine=source.connection.display_name,
-        django=django.get_version(),
-        made_at=timezone.now().isoformat(),
-    )
-    data = json.dumps(vars(manifest), indent=1).encode()
-    archive.writestr(_MANIFEST, data)
-    archive.comment = hashlib.sha256(data).hexdigest().encode()
 
 
 # Importing -------------------------------------------------------------------------------------
@@ -180,20 +155,22 @@ def import_tenant(
     It is read as the migrations that it has had demand, and then migrated to the newest.
 
     :param slug: its slug; the exported one's if empty. `name` alike.
-    :param placement: as for `move_tenant()`; `DEFAULT_PLACEMENT` if empty.
+    :param placement: as for `move_tenant()`; `DEFAULT_PLACEMENT` if empty. Homes by time are where
+        this project's rules place them.
     :param domains: its host names: those of the original are not in the file.
     :raises ArchiveRefused: the file is cut off, was changed, is no such file, or comes from a
-        project with migrations that this one does not have. Nothing has been made then.
+        project with migrations that this one does not have, or that has tables elsewhere. Nothing
+        has been made then.
     :raises InvalidName, NameTaken: as for `create_tenant()`.
     :raises RowsDiffer: something did not arrive.
     """
     refuse_transaction()
     template = placement_named(placement or conf().default_placement)
-    with _opened(Path(path)) as archive:
+    with opened(Path(path)) as archive:
         manifest = read_manifest(archive)
-        _verify(archive, manifest)
-        history = _history_of(manifest)
+        verify(archive, manifest)
         slug = slug or manifest.slug
+        _refuse_unplaced(manifest, slug)
         with founded(
             slug,
             name=name or manifest.name,
@@ -202,19 +179,33 @@ def import_tenant(
             progress=progress,
             **_fields(manifest),
         ) as tenant:
+            history = history_of(manifest, manifest.own)
             history.build(tenant.home)
             handler().forget(tenant.alias)
             with open_end(handler(), tenant.home) as target:
-                _load(archive, manifest, history, target, progress)
+                _load(archive, manifest.own, history, target, progress)
+            for home in manifest.by_time:
+                _load_by_time(archive, manifest, home, tenant, progress)
             migrate_home(tenant, progress)
+            _migrate_by_time(tenant, manifest)
     return tenant
 
 
-def _history_of(manifest: Manifest) -> History:
-    try:
-        return manifest.history
-    except MigrationsUnknown as error:
-        raise ArchiveRefused(f"The archive of {manifest.slug!r} cannot be read: {error}") from error
+def _refuse_unplaced(manifest: Manifest, slug: str) -> None:
+    """Raise `ArchiveRefused` where rows have no place in this project."""
+    refuse_homeless(manifest, manifest.own, tenant_alias(slug))
+    for home in manifest.by_time:
+        try:
+            if home.placement not in placements(of_tenants=True):
+                raise InvalidName("no rule of this project has that placement for tenants' rows")
+            homes = homes_of(home.placement, slug)
+            alias = homes.alias(homes.calendar.parse(home.period))
+        except InvalidName as error:
+            raise ArchiveRefused(
+                f"The archive of {manifest.slug!r} has rows at {home}, and {error}. Nothing was"
+                " made."
+            ) from error
+        refuse_homeless(manifest, home, alias)
 
 
 def _fields(manifest: Manifest) -> dict[str, Any]:
@@ -227,59 +218,29 @@ def _fields(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    try:
-        archive = zipfile.ZipFile(path)
-    except FileNotFoundError as error:
-        raise ArchiveRefused(f"There is no file {path}.") from error
-    except _UNREADABLE as error:
-        raise _refused(path, "it is no such archive, or is cut off") from error
-    with archive:
-        yield archive
+def _load_by_time(
+    archive: zipfile.ZipFile,
+    manifest: Manifest,
+    home: ArchivedHome,
+    tenant: Any,
+    progress: Progress,
+) -> None:
+    history = history_of(manifest, home)
+    homes = homes_of(home.placement, tenant.slug)
+    with made(tenant, homes, homes.calendar.parse(home.period), history, progress) as target:
+        _load(archive, home, history, target, progress)
 
 
-def read_manifest(archive: zipfile.ZipFile) -> Manifest:
-    """Return what an archive says of itself; `ArchiveRefused` where that cannot be believed."""
-    try:
-        data = archive.read(_MANIFEST)
-    except _UNREADABLE as error:
-        raise _refused(archive.filename, "it has no manifest that can be read") from error
-    if hashlib.sha256(data).hexdigest().encode() != archive.comment:
-        raise _refused(archive.filename, "its manifest was changed")
-    values = json.loads(data)
-    if values.get("format") != FORMAT:
-        raise _refused(
-            archive.filename,
-            f"it has format {values.get('format')}, and this version of Domicile reads {FORMAT}",
-        )
-    return Manifest(**values)
-
-
-def _verify(archive: zipfile.ZipFile, manifest: Manifest) -> None:
-    """Read all of it once, and raise `ArchiveRefused` unless it is what was written."""
-    expected = {table["member"] for table in manifest.tables.values()} | {_MANIFEST}
-    if set(archive.namelist()) != expected:
-        raise _refused(archive.filename, "its members are not those that its manifest names")
-    for name, table in manifest.tables.items():
-        digest = hashlib.sha256()
-        try:
-            with archive.open(table["member"]) as member:
-                while chunk := member.read(_CHUNK):
-                    digest.update(chunk)
-        except _UNREADABLE as error:
-            raise _refused(archive.filename, f"the rows of {name!r} cannot be read") from error
-        if digest.hexdigest() != table["sha256"]:
-            raise _refused(archive.filename, f"the rows of {name!r} were changed")
-
-
-def _refused(path: object, reason: str) -> ArchiveRefused:
-    return ArchiveRefused(f"{path} cannot be imported: {reason}. Nothing was made. Export it anew.")
+def _migrate_by_time(tenant: Any, manifest: Manifest) -> None:
+    with tenant.activate():
+        for home in manifest.by_time:
+            homes = homes_of(home.placement, tenant.slug)
+            homes.migrate(homes.calendar.parse(home.period))
 
 
 def _load(
     archive: zipfile.ZipFile,
-    manifest: Manifest,
+    home: ArchivedHome,
     history: History,
     target: HomeEnd,
     progress: Progress,
@@ -288,7 +249,7 @@ def _load(
     with refusing_rows(), target.loading(keep=OWN_TABLES):
         for model in models:
             rows = ModelRows(model, target.connection)
-            table = manifest.tables.get(rows.table)
+            table = home.tables.get(rows.table)
             if table is None:
                 continue
             _refuse_columns(rows, table["columns"])

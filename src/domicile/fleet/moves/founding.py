@@ -15,6 +15,7 @@ from domicile.fleet.moves.destination import free_placement
 from domicile.fleet.site import Site, handler
 from domicile.models import Status, Tenant
 from domicile.naming import validate_slug
+from domicile.periods import tenants as periods
 from domicile.registry import tenant_model
 
 
@@ -36,10 +37,12 @@ def founded(
     template = conf().placement(placement)
     validate_slug(slug)
     hosts = lifecycle._normalized(domains)
+    periods.check_names(slug)
     with lifecycle.sole_work_on(slug):
         lifecycle._clear_remains(slug)
         if tenant_model()._base_manager.filter(slug=slug).exists():
             raise SlugTaken(f"There is a tenant {slug!r} already.")
+        periods.refuse_remains(slug)
         tenant = tenant_model()(slug=slug, name=name or slug, **fields)
         tenant.placement, tenant.status = free_placement(template, slug), Status.CREATING
         site = Site.of(tenant.placement)

@@ -80,9 +80,9 @@ class History:
         models = self.state.apps.get_models(include_auto_created=True)
         return [model for model in models if _has_table(model, alias)]
 
-    def build(self, home: Home) -> None:
-        """Make the tables of an empty home."""
-        with Activation(home):
+    def build(self, home: Home, own: Home | None = None) -> None:
+        """Make the tables of an empty home; of one by time, with its tenant's own active."""
+        with Activation(own or home):
             connection = connections[home.alias]
             executor = MigrationExecutor(connection)
             executor.loader = self.loader

@@ -43,21 +43,34 @@ def transfer(source: HomeEnd, target: HomeEnd, history: History, progress: Progr
     raw = target.raw_from(source)
     with refusing_rows(), target.loading(keep=frozenset() if raw else OWN_TABLES):
         if raw is not None:
-            _carry_raw(raw(), progress)
+            left_behind = _carry_raw(raw(), progress)
             if target.connection.reaches_shared and not source.connection.reaches_shared:
                 target.link_shared(history.models(target.home.alias))
-            return []
+            return left_behind
         _carry_models(source, target, history, progress)
     return _left_behind(source, history)
 
 
-def _carry_raw(raw: RawTransfer, progress: Progress) -> None:
+def copy_rows(source: HomeEnd, target: HomeEnd, history: History, progress: Progress) -> None:
+    """Do the same, and raise `NotSupported` where a table would be left behind: nobody would miss
+    its rows in a copy until they are needed.
+    """
+    left = transfer(source, target, history, progress)
+    if left:
+        raise NotSupported(
+            f"Tables of {source.home.alias!r} have rows that no model holds, and that cannot be"
+            f" copied as they are: {', '.join(left)}. Take them elsewhere first."
+        )
+
+
+def _carry_raw(raw: RawTransfer, progress: Progress) -> list[str]:
     for table in raw.tables():
         raw.carry(table)
         here, there = raw.tallies(table)
         compare(table, here, there)
         progress(Step("rows", f"{table} {here[0]}"))
     raw.finish()
+    return raw.left_behind()
 
 
 def _carry_models(source: HomeEnd, target: HomeEnd, history: History, progress: Progress) -> None:

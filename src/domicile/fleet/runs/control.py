@@ -10,16 +10,15 @@ import getpass
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from django.db import DatabaseError
+from django.db.models import Sum
 from django.utils import timezone
 
 from domicile.context import no_tenant
-from domicile.exceptions import DomicileError, UnknownRun
+from domicile.exceptions import UnknownRun
 from domicile.fleet.replay.plan import Plan, Target
 from domicile.fleet.runs.crews import labour, sender
 from domicile.fleet.runs.events import RunEnded, RunEvent, RunStarted
@@ -27,8 +26,7 @@ from domicile.fleet.runs.forecast import Forecast
 from domicile.fleet.runs.ledger import LIVE, HomeState, RunState, counts_of, homes_of, living
 from domicile.fleet.runs.options import RunOptions
 from domicile.fleet.runs.selection import Selection
-from domicile.fleet.site import handler
-from domicile.placement import SHARED_ALIAS
+from domicile.fleet.tables import own_tables
 from domicile.records import MigrationRun, MigrationRunHome
 
 #: To the newest migrations of all apps.
@@ -54,6 +52,8 @@ class RunStatus:
     running: int
     done: int
     failed: int
+    #: Homes by time that were migrated with those of their tenants.
+    by_time: int
     #: Workers alive now.
     workers: int
     #: By alias, of some that failed, or wait because they were busy.
@@ -131,7 +131,7 @@ def run_status(run: int | None = None) -> RunStatus:
 @no_tenant()
 def run_history(limit: int = 20) -> list[RunStatus]:
     """Return the last runs, the newest first."""
-    with _records():
+    with own_tables():
         return [_status(run) for run in MigrationRun.objects.order_by("-pk")[:limit]]
 
 
@@ -140,11 +140,12 @@ def run_history(limit: int = 20) -> list[RunStatus]:
 
 @no_tenant()
 def _run(begin: Callable[[], MigrationRun]) -> Iterator[RunEvent]:
-    with _records():
+    with own_tables():
         run = begin()
     options = RunOptions.from_record(run.options)
     waiting = homes_of(run.pk).filter(state__in=(HomeState.WAITING, HomeState.RUNNING)).count()
-    yield RunStarted(run.pk, waiting, run.unchanged)
+    by_time = sum(group["homes"] for group in run.plan if group.get("place"))
+    yield RunStarted(run.pk, waiting, run.unchanged, by_time)
     if run.state in LIVE:  # Also where every home is done and nobody lived to say so.
         yield from labour(run.pk, Target(**run.target), options)
     yield _ended(run.pk)
@@ -211,7 +212,7 @@ def _retried(run: MigrationRun, hand_out: str | None) -> MigrationRun:
 
 def _find(run: int | None, **wanted: Any) -> MigrationRun:
     """Return the run of that number, or the last one that is as `wanted`."""
-    with _records():
+    with own_tables():
         runs = MigrationRun.objects.filter(**wanted if run is None else {"pk": run})
         found = runs.order_by("-pk").first()
     if found is None:
@@ -235,6 +236,7 @@ def _ended(run: int) -> RunEnded:
         waiting=status.waiting + status.running,
         unchanged=status.unchanged,
         seconds=status.seconds,
+        by_time=status.by_time,
     )
 
 
@@ -255,6 +257,7 @@ def _status(run: MigrationRun) -> RunStatus:
         running=counts.get(HomeState.RUNNING, 0),
         done=counts.get(HomeState.DONE, 0),
         failed=counts.get(HomeState.FAILED, 0),
+        by_time=homes.aggregate(total=Sum("by_time", default=0))["total"],
         workers=living(run.pk, run.options.get("jobs", 0)) if run.state in LIVE else 0,
         errors=dict(errors[:_ERRORS_SHOWN]),
     )
@@ -266,20 +269,3 @@ def _who() -> str:
     except (KeyError, OSError):  # A container whose user has no name.
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"[:200]
-
-
-@contextmanager
-def _records() -> Iterator[None]:
-    """Tell how to make the tables of the record where they are not there."""
-    try:
-        yield
-    except DatabaseError as error:
-        connection = handler()[SHARED_ALIAS]
-        if connection.needs_rollback or (
-            MigrationRun._meta.db_table in connection.introspection.table_names()
-        ):
-            raise
-        raise DomicileError(
-            "The default database has no tables for the record of a run yet. Make them first with"
-            " `migrate`, or migrate all at once with `databases migrate`."
-        ) from error

@@ -266,12 +266,12 @@ class Watch:
         if self._newest is not None:
             rows = rows.filter(ended_at__gte=self._newest - _OVERLAP)
         written = rows.order_by("ended_at").values_list(
-            "ended_at", "alias", "state", "how", "seconds", "error"
+            "ended_at", "alias", "state", "how", "seconds", "error", "by_time"
         )
         before, self._told = self._told, set()
         for row in written.iterator():
             if row not in before:
-                ended_at, alias, state, how, seconds, error = row
+                ended_at, alias, state, how, seconds, error, by_time = row
                 self._newest = ended_at
-                yield HomeEnded(self.run, alias, state, how, (), seconds or 0.0, error)
+                yield HomeEnded(self.run, alias, state, how, (), seconds or 0.0, error, by_time)
             self._told.add(row)

@@ -7,16 +7,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """The homes are listed: `homes` have something to do, `unchanged` have not."""
+    """The homes are listed: `homes` have something to do, in themselves or in their tenant's homes
+    by time, of which there are `by_time`; `unchanged` have not.
+    """
 
     run: int
     homes: int
     unchanged: int
+    by_time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class HomeEnded:
-    """A home is done, has failed, or waits (`error` says why) to be tried again."""
+    """A home is done, has failed, or waits (`error` says why) to be tried again; `by_time` of its
+    tenant's homes by time were migrated with it.
+    """
 
     run: int
     alias: str
@@ -25,6 +30,7 @@ class HomeEnded:
     migrations: tuple[str, ...] = ()
     seconds: float = 0.0
     error: str = ""
+    by_time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,8 @@ class RunEnded:
     waiting: int
     unchanged: int
     seconds: float
+    #: Homes by time that were migrated with those of their tenants.
+    by_time: int = 0
 
     @property
     def succeeded(self) -> bool:

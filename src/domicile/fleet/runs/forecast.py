@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ from domicile.fleet.replay.internals import Applied
 from domicile.fleet.replay.plan import Plan
 from domicile.fleet.runs.ledger import noted_aliases
 from domicile.fleet.survey import applied_in
+from domicile.periods.survey import Seen, by_time_in
 from domicile.placement import Home
 
 _CHUNK = 500
@@ -20,33 +22,41 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class PendingGroup:
-    """Homes that have the same before them: how many, one of them, the migrations in order."""
+    """Homes of one place that have the same before them: how many, one of them, the migrations in
+    order. Their place is empty, or, of tenants' homes by time, `tenant:*/<placement>`.
+    """
 
     migrations: tuple[str, ...]
     homes: int
     example: str
+    place: str = ""
 
 
 class Forecast:
-    """Counts, while it looks, what homes have before them."""
+    """Counts, while it looks, what homes have before them; tenants' homes by time by themselves."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         #: Homes in which a migration was cut off half done.
         self.cut_off = noted_aliases()
-        #: Homes that have nothing before them.
+        #: Homes whose tenants have something before them: there, or in a home by time.
+        self.pending = 0
+        #: Homes whose tenants have nothing before them.
         self.unchanged = 0
-        #: Homes that could not be read; whoever migrates them will learn why.
+        #: Those of the pending that could not be read; whoever migrates them will learn why.
         self.unknown = 0
-        self._groups: dict[tuple[str, ...], PendingGroup] = {}
-
-    @property
-    def pending(self) -> int:
-        return self.unknown + sum(group.homes for group in self.groups)
+        #: How many homes by time have nothing before them, by their place.
+        self.unchanged_by_time = Counter[str]()
+        self._groups: dict[tuple[str, tuple[str, ...]], PendingGroup] = {}
 
     @property
     def groups(self) -> list[PendingGroup]:
-        return list(self._groups.values())
+        """Tenants' own first, then by place."""
+        return sorted(self._groups.values(), key=lambda group: group.place)
+
+    @property
+    def by_time(self) -> list[PendingGroup]:
+        return [group for group in self.groups if group.place]
 
     def as_record(self) -> list[dict[str, Any]]:
         return [asdict(group) for group in self.groups]
@@ -55,21 +65,36 @@ class Forecast:
         """Yield, in parts, the homes that have something before them or cannot be read."""
         rest = iter(homes)
         while part := list(islice(rest, _CHUNK)):
-            applied = read_each(applied_in, part)
-            yield [home for home in part if self._count(home, applied.get(home))]
+            applied, by_time = read_each(applied_in, part), read_each(by_time_in, part)
+            yield [home for home in part if self._count(home, applied.get(home), by_time.get(home))]
 
-    def _count(self, home: Home, applied: Applied | None) -> bool:
+    def _count(self, home: Home, applied: Applied | None, by_time: list[Seen] | None) -> bool:
+        """Tell whether a home, or one by time of its tenant, has something before it."""
+        behind = [self._count_one(home.alias, applied, cut_off=home.alias in self.cut_off)]
+        for seen in by_time or ():
+            behind += [
+                self._count_one(seen.homes.alias(period), seen.applied[period], seen.place)
+                for period in sorted(seen.there)
+            ]
+        is_unknown = applied is None or by_time is None
+        has_work = is_unknown or any(behind)
+        self.unknown += is_unknown
+        self.pending += has_work
+        self.unchanged += not has_work
+        return has_work
+
+    def _count_one(
+        self, alias: str, applied: Applied | None, place: str = "", *, cut_off: bool = False
+    ) -> bool:
         if applied is None:
-            self.unknown += 1
-            return True
-        if not self.plan.course(applied).has_work and home.alias not in self.cut_off:
-            self.unchanged += 1
+            return False
+        if not self.plan.course(applied).has_work and not cut_off:
+            if place:
+                self.unchanged_by_time[place] += 1
             return False
         names = tuple(map(str, self.plan.pending(applied)))
-        counted = self._groups.get(names)
-        self._groups[names] = PendingGroup(
-            names, 1 + (counted.homes if counted else 0), counted.example if counted else home.alias
-        )
+        counted = self._groups.get((place, names)) or PendingGroup(names, 0, alias, place)
+        self._groups[place, names] = replace(counted, homes=counted.homes + 1)
         return True
 
 
@@ -78,7 +103,8 @@ def read_each(
     homes: Iterable[Home],
     faults: dict[Home, Exception] | None = None,
 ) -> dict[Home, T]:
-    """Return what `reading` (of `domicile.fleet.survey`) tells of homes, those that are there.
+    """Return what `reading` (such as those of `domicile.fleet.survey`) tells of homes, those that
+    are there.
 
     Where they cannot be read together each is read by itself, and those that cannot be are left
     out and put into `faults`.

@@ -16,7 +16,7 @@ from django.db.models import Count
 from django.db.models.functions import Now
 
 from domicile.fleet.site import handler
-from domicile.placement import SHARED_ALIAS, Home
+from domicile.placement import SHARED_ALIAS, Home, owner_of
 from domicile.records import MigrationRun, MigrationRunHome
 
 RunState = MigrationRun.State
@@ -109,11 +109,12 @@ class RecordedNotes:
     """Notes of migrations that are no transaction (`domicile.fleet.replay.notes`): rows of a run.
 
     There is one note of a home, whichever run it was written in: what was cut off in one run may be
-    finished by the next.
+    finished by the next. That of a home by time is in the row of its tenant's own.
     """
 
     def __init__(self, run: int) -> None:
         self.run = run
+        #: By alias of the row, those of all homes of that tenant by their own.
         self._fetched: dict[str, dict[str, Any]] = {}
 
     @contextmanager
@@ -129,17 +130,26 @@ class RecordedNotes:
                 self._fetched.pop(alias, None)
 
     def read(self, home: Home) -> dict[str, Any]:
-        note = self._fetched.get(home.alias)
-        if note is None:
-            note = _noted().filter(alias=home.alias).values_list("note", flat=True).first()
-        return note or {}
+        note: dict[str, Any] = self._notes_at(owner_of(home.alias)).get(home.alias, {})
+        return note
+
+    def _notes_at(self, alias: str) -> dict[str, Any]:
+        notes = self._fetched.get(alias)
+        if notes is None:
+            notes = _noted().filter(alias=alias).values_list("note", flat=True).first()
+        return notes or {}
 
     def write(self, home: Home, note: dict[str, Any]) -> None:
-        self._fetched.pop(home.alias, None)
-        if note:
-            homes_of(self.run).filter(alias=home.alias).update(note=note, is_noted=True)
-        elsewhere = _noted().filter(alias=home.alias).exclude(run=self.run if note else None)
+        alias = owner_of(home.alias)
+        notes = {**self._notes_at(alias), home.alias: note}
+        if not note:
+            del notes[home.alias]
+        if notes:
+            homes_of(self.run).filter(alias=alias).update(note=notes, is_noted=True)
+        elsewhere = _noted().filter(alias=alias).exclude(run=self.run if notes else None)
         elsewhere.update(note={}, is_noted=False)
+        if alias in self._fetched:
+            self._fetched[alias] = notes
 
 
 def noted_aliases() -> set[str]:

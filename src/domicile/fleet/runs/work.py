@@ -9,10 +9,9 @@ import os
 import random
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from datetime import timedelta
-from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -23,8 +22,7 @@ from django.utils import timezone
 
 from domicile.exceptions import ConnectionLimitReached, HomeBusy
 from domicile.fleet.lifecycle import sole_work_on_each
-from domicile.fleet.replay.internals import Applied
-from domicile.fleet.replay.migrator import HomeMigrator
+from domicile.fleet.replay.migrator import HomeMigrator, Outcome
 from domicile.fleet.replay.plan import Target
 from domicile.fleet.runs.events import HomeEnded
 from domicile.fleet.runs.forecast import read_each
@@ -45,7 +43,8 @@ from domicile.fleet.runs.options import RunOptions
 from domicile.fleet.runs.selection import current_homes
 from domicile.fleet.site import handler
 from domicile.fleet.survey import applied_in
-from domicile.periods.migrations import migrate_periods_of
+from domicile.periods.migrations import migrate_by_time
+from domicile.periods.survey import by_time_in
 from domicile.placement import SHARED_ALIAS, TENANT_PREFIX, Home
 from domicile.records import MigrationRunHome as Row
 
@@ -71,8 +70,6 @@ class RunMigrator(HomeMigrator):
         super().__init__(
             target, fake=options.fake, lock_timeout=options.lock_timeout, note=self.recorded
         )
-        #: Of homes by time, which have no notes.
-        self.by_time = HomeMigrator(target, fake=options.fake, lock_timeout=options.lock_timeout)
 
 
 class Worker:
@@ -89,8 +86,6 @@ class Worker:
         self.name = ""
         self._pauses = pauses(_LONGEST_PAUSE)
         self._batch = min(_FIRST_BATCH, options.batch)
-        #: What migrates a tenant's homes by time, by slug.
-        self._by_time: dict[str, Callable[[], object]] = {}
 
     def events(self) -> Iterator[HomeEnded]:
         """Work until the run is over or `stop` is set; yield what became of each home.
@@ -191,10 +186,9 @@ class Worker:
             self._put_back([row.pk for row in batch if _slug(row) not in mine], _LOCKED_PAUSE)
             homes = current_homes(mine)
             with Results(self._mine()) as results, self.migrator.recorded.fetched(homes.values()):
-                applied = read_each(applied_in, homes.values())
-                self._by_time = _by_time_of(homes, self.migrator.by_time)
+                work = _Batch(homes.values(), self.migrator)
                 for row in rows:
-                    event = self._migrate(row, homes.get(_slug(row)), applied, results)
+                    event = self._migrate(row, homes.get(_slug(row)), work, results)
                     yield event
                     if self.stop.is_set() or self._ends_run(event):
                         break
@@ -206,15 +200,11 @@ class Worker:
         fitting = int(2 * homes if seconds < 0.5 else homes / seconds)
         self._batch = max(1, min(fitting, self.options.batch))
 
-    def _migrate(
-        self, row: Row, home: Home | None, applied: Mapping[Home, Applied], results: Results
-    ) -> HomeEnded:
+    def _migrate(self, row: Row, home: Home | None, work: _Batch, results: Results) -> HomeEnded:
         if home is None:
-            return results.done(row, "gone")
+            return results.gone(row)
         try:
-            outcome = self.migrator.migrate(home, applied.get(home))
-            if home.slug in self._by_time:
-                self._by_time[home.slug]()
+            outcomes = work.migrate(home)
         except Exception as error:
             self._check_session(_shared().is_usable)
             if isinstance(error, _BUSY) and row.attempts <= self.options.retries:
@@ -224,7 +214,7 @@ class Worker:
             # A fleet has more homes than a process should have connections.
             handler().forget(home.alias)
         self._check_session()
-        return results.done(row, outcome.how, outcome.migrations, outcome.seconds)
+        return results.done(row, *outcomes)
 
     def _check_session(self, is_usable: Callable[[], bool] = lambda: True) -> None:
         """Raise where the locks are gone: with the session, which a migration's code can close."""
@@ -248,6 +238,25 @@ class Worker:
             )
 
 
+class _Batch:
+    """Homes that a worker has taken, read together: what each has applied, and its tenant's homes
+    by time.
+    """
+
+    def __init__(self, homes: Iterable[Home], migrator: HomeMigrator) -> None:
+        self._migrator = migrator
+        self._applied = read_each(applied_in, homes)
+        self._faults: dict[Home, Exception] = {}
+        self._by_time = read_each(by_time_in, homes, self._faults)
+
+    def migrate(self, home: Home) -> tuple[Outcome, list[Outcome]]:
+        """Migrate a home, and then those by time."""
+        own = self._migrator.migrate(home, self._applied.get(home))
+        if home in self._faults:
+            raise self._faults[home]
+        return own, migrate_by_time(self._by_time[home], self._migrator)
+
+
 class Results:
     """What became of homes, written in few statements: when a second has passed, and at the end.
 
@@ -257,7 +266,7 @@ class Results:
 
     def __init__(self, rows: Any) -> None:
         self._rows = rows
-        self._done: list[tuple[str, float, int]] = []
+        self._done: list[tuple[str, float, int, int]] = []
         self._written = monotonic()
 
     def __enter__(self) -> Results:
@@ -266,13 +275,32 @@ class Results:
     def __exit__(self, *exc_info: object) -> None:
         self._write()
 
-    def done(
-        self, row: Row, how: str, migrations: tuple[str, ...] = (), seconds: float = 0.0
-    ) -> HomeEnded:
-        self._done.append((how, seconds, row.pk))
+    def gone(self, row: Row) -> HomeEnded:
+        return self._ended(HomeEnded(row.run_id, row.alias, HomeState.DONE, "gone"), row.pk)
+
+    def done(self, row: Row, own: Outcome, by_time: Sequence[Outcome] = ()) -> HomeEnded:
+        """What was done to a home, and to those by time of its tenant."""
+        outcomes = [own, *by_time]
+        # Where its own had nothing before it, what was done is what was done to those.
+        how = next((each.how for each in outcomes if each.how != "nothing"), own.how)
+        names = dict.fromkeys(name for each in outcomes for name in each.migrations)
+        seconds = sum(each.seconds for each in outcomes)
+        event = HomeEnded(
+            row.run_id,
+            row.alias,
+            HomeState.DONE,
+            how,
+            tuple(names),
+            seconds,
+            by_time=len(by_time),
+        )
+        return self._ended(event, row.pk)
+
+    def _ended(self, event: HomeEnded, key: int) -> HomeEnded:
+        self._done.append((event.how, event.seconds, event.by_time, key))
         if monotonic() - self._written > _WRITE_EVERY:
             self._write()
-        return HomeEnded(row.run_id, row.alias, HomeState.DONE, how, migrations, seconds)
+        return event
 
     def failed(self, row: Row, error: Exception) -> HomeEnded:
         text = described(error)
@@ -291,9 +319,10 @@ class Results:
         if not done:
             return
         connection = _shared()
-        quoted = map(connection.ops.quote_name, (Row._meta.db_table, "how", "seconds", "id"))
+        names = (Row._meta.db_table, "how", "seconds", "by_time", "id")
+        update = "UPDATE {} SET {} = %s, {} = %s, {} = %s WHERE {} = %s"
         with connection.cursor() as cursor:
-            cursor.executemany("UPDATE {} SET {} = %s, {} = %s WHERE {} = %s".format(*quoted), done)
+            cursor.executemany(update.format(*map(connection.ops.quote_name, names)), done)
         # What is no longer this worker's, since it lost its locks, stays as it is.
         self._rows.filter(pk__in=[key for *_, key in done]).update(
             state=HomeState.DONE, error="", ended_at=Now()
@@ -315,19 +344,7 @@ def back_off(attempts: int) -> timedelta:
 
 
 def described(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
-
-
-def _by_time_of(slugs: Iterable[str], migrator: HomeMigrator) -> dict[str, Callable[[], object]]:
-    """Return what migrates tenants' homes by time; where these cannot be listed, what says so."""
-    try:
-        return {**migrate_periods_of(slugs, migrator)}
-    except Exception as error:
-        return dict.fromkeys(slugs, partial(_raise, error))
-
-
-def _raise(error: Exception) -> None:
-    raise error
+    return " ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
 
 
 def _shared() -> Any:

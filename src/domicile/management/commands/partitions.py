@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
-from domicile.commands import partitions
+from domicile.commands import errors_told, partitions
 from domicile.console import Output
-from domicile.exceptions import DomicileError
 
 
 class Command(BaseCommand):
@@ -21,7 +20,5 @@ class Command(BaseCommand):
 
     def handle(self, *, action: str, **options: Any) -> None:
         output = Output.to(self.stdout, no_color=options["no_color"])
-        try:
+        with errors_told():
             getattr(partitions, f"do_{action}")(output, **options)
-        except DomicileError as error:
-            raise CommandError(str(error)) from error

@@ -13,6 +13,7 @@ from django.core.management.base import (
     handle_default_options,
 )
 
+from domicile.commands import errors_told
 from domicile.console import Output
 from domicile.exceptions import DomicileError
 from domicile.fleet.lifecycle import find_tenant
@@ -39,18 +40,20 @@ class Command(BaseCommand):
             raise CommandError("Give a slug and a command: `tenant acme dumpdata`.")
         if words[0] in _NOT_INSIDE:
             raise CommandError(f"`{words[0]}` is for the whole project; run it without `tenant`.")
+        with errors_told():
+            tenants = [_visible(slug[0])] if slug is not None else list(visible_tenants())
         try:
             if slug is not None:
-                self._run(_visible(slug[0]), words, options)
+                self._run(tenants[0], words, options)
             else:
-                self._run_in_all(words, options)
+                self._run_in_all(tenants, words, options)
         except DomicileError as error:
             raise CommandError(str(error)) from error
 
-    def _run_in_all(self, words: list[str], options: dict[str, Any]) -> None:
+    def _run_in_all(self, tenants: list[Any], words: list[str], options: dict[str, Any]) -> None:
         output = Output.to(self.stdout, no_color=options["no_color"])
         failed = []
-        for tenant in visible_tenants():
+        for tenant in tenants:
             output.line(f"── {tenant.slug}", "bold")
             try:
                 self._run(tenant, words, options)

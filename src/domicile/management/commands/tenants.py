@@ -7,9 +7,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from domicile.commands import handler, modules
+from domicile.commands import errors_told, handler, modules
 from domicile.console import Output
-from domicile.exceptions import DomicileError
 
 
 class Command(BaseCommand):
@@ -24,8 +23,7 @@ class Command(BaseCommand):
     def handle(self, *, action: str, **options: Any) -> None:
         output = Output.to(self.stdout, no_color=options["no_color"])
         try:
-            handler(action)(output, **options)
+            with errors_told():
+                handler(action)(output, **options)
         except ValidationError as error:
             raise CommandError("\n".join(error.messages)) from error
-        except DomicileError as error:
-            raise CommandError(str(error)) from error

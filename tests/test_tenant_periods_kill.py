@@ -1,0 +1,191 @@
+"""`kill -9` at each statement of what is done to a tenant with homes by time: once more, and all
+is as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from django.core.management import call_command
+from django.db import connections
+
+import domicile
+from domicile.backends.postgresql.homes import SchemaStore
+from domicile.exceptions import TenantBusy, UnknownTenant
+from domicile.fleet.orphans import find_orphans
+from domicile.periods.homes import homes_of
+from domicile.records import MigrationRunHome
+from domicile.registry import registry
+from tests import servers
+from tests.marks import KINDS, at, by_month, located
+from tests.processes import Forker, eventually
+from tests.test_tenant_partitions import applied, unapply
+from tests.testproject.marks.models import Mark
+from tests.testproject.universities.models import University
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default"])
+
+#: Counts statements, and files that are removed, and dies before or after one of them.
+SCRIPT = """
+import io, os, signal
+from pathlib import Path
+from django.core.management import CommandError, call_command
+from domicile.backends.sharing import HomeCursor
+from domicile.commands import modules
+from tests.marks import configured
+modules()
+
+def work(words, kind, added, left, late):
+    def deadly(func):
+        def wrapper(*args, **kwargs):
+            nonlocal left
+            left -= 1
+            if left == 0 and not late:
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = func(*args, **kwargs)
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+        return wrapper
+
+    HomeCursor.execute = deadly(HomeCursor.execute)
+    Path.unlink = deadly(Path.unlink)
+    with configured(kind, added):
+        tell(started=True, pid=os.getpid())
+        call_command(*words, stdout=io.StringIO())
+        tell(done=True)
+"""
+
+
+class Doomed(Forker):
+    def __init__(self) -> None:
+        super().__init__(SCRIPT)
+
+    def dies(self, words: str, kind: str, added: Any, left: int) -> bool:
+        """Run a command that is killed at a statement; tell whether it was, or came to its end."""
+        self.fork(words=words.split(), kind=kind, added=added, left=left, late=left % 2 == 0)
+        told = self.hear()
+        if "ended" in told:
+            return True
+        assert told == {"done": True}, told
+        assert "ended" in self.hear()
+        return False
+
+
+@pytest.fixture(scope="module")
+def doomed(django_db_setup: None) -> Iterator[Doomed]:
+    with Doomed() as doomed:
+        yield doomed
+
+
+def kinds(*names: str) -> list[Any]:
+    return [pytest.param(name, id=name) for name in names]
+
+
+def write(slug: str, *days: str) -> None:
+    with domicile.activate(slug):
+        for day in days:
+            Mark.objects.create(given_at=at(day), value=1)
+
+
+def left_of(slug: str) -> list[str]:
+    """Schemas, databases, roles and files that have the tenant's slug in their names."""
+    connections.close_all()
+    found = Path(os.environ["TESTPROJECT_FILES"]).rglob("*")
+    files = [str(path) for path in found if path.is_file()]
+    with connections["shared"].cursor() as cursor:
+        cursor.execute("SELECT rolname FROM pg_roles UNION SELECT nspname FROM pg_namespace")
+        names = [name for (name,) in cursor.fetchall()]
+    return [name for name in [*names, *files, *located()] if slug in name]
+
+
+def retried(work: Any) -> None:
+    """Do something as soon as the server has noticed that the holder of a lock is dead."""
+
+    def done() -> bool:
+        with suppress(TenantBusy):
+            work()
+            return True
+        return False
+
+    eventually(done)
+
+
+@pytest.mark.parametrize("kind", ["roles", "files", "apart", "mariadb"])
+def test_a_drop_is_finished_wherever_it_was_killed(doomed: Doomed, kind: str) -> None:
+    if KINDS[kind]:
+        servers.require(KINDS[kind])
+    with by_month(kind) as added:
+        domicile.create_tenant("globex")
+        write("globex", "2026-11-01")
+        others, left, is_killed = located(), 0, True
+        while is_killed:
+            left += 1
+            domicile.create_tenant("acme")
+            write("acme", "2026-10-01", "2026-11-01")
+            if kind != "mariadb":
+                put_aside("acme", "2026-10")
+            connections.close_all()
+            is_killed = doomed.dies("tenants drop acme --confirm acme", kind, added, left)
+            registry.clear()
+            with suppress(UnknownTenant):
+                retried(lambda: domicile.drop_tenant("acme"))
+            assert left_of("acme") == []
+            assert find_orphans() == []
+            assert located() == others
+            assert not University._base_manager.filter(slug="acme").exists()
+        assert left > 20, "the kills did not meet the work"
+        assert Mark.objects.using("tenant:globex").count() == 1
+
+
+def put_aside(slug: str, month: str) -> None:
+    homes = homes_of("marks", slug)
+    period = homes.calendar.parse(month)
+    homes.store.rename(homes.site(period).name, homes.detached_name(period))
+
+
+def test_a_home_that_was_being_made_leaves_no_role() -> None:
+    with by_month("roles"):
+        acme = domicile.create_tenant("acme")
+        drop, late = SchemaStore.drop, ["t_acme_2026_10"]
+
+        def dropped(self: SchemaStore, name: str) -> None:
+            if late:
+                self.create_beside(late.pop(), "t_acme")
+            drop(self, name)
+
+        with mock.patch.object(SchemaStore, "drop", dropped):
+            domicile.drop_tenant(acme)
+        assert left_of("acme") == []
+
+
+@pytest.mark.parametrize(("kind", "step"), [("roles", 3), ("files", 3), ("mariadb", 7)])
+def test_migrations_go_on_wherever_they_were_killed(doomed: Doomed, kind: str, step: int) -> None:
+    """Where a change of the schema cannot be undone, also in the middle of a month's."""
+    if KINDS[kind]:
+        servers.require(KINDS[kind])
+    with by_month(kind) as added:
+        acme, globex = (domicile.create_tenant(slug) for slug in ("acme", "globex"))
+        homes = [f"{each.alias}/marks:2026-{n}" for each in (acme, globex) for n in (10, 11)]
+        for slug in ("acme", "globex"):
+            write(slug, "2026-10-01", "2026-11-01")
+        whole = {alias: connections[alias].catalog_fingerprint() for alias in homes}
+        left, is_killed = 1, True
+        while is_killed:
+            for alias in homes:
+                unapply(alias)
+            connections.close_all()
+            is_killed = doomed.dies("tenants migrate --jobs 1", kind, added, left)
+            call_command("tenants", "migrate", "--jobs=1", stdout=io.StringIO())
+            assert {alias: connections[alias].catalog_fingerprint() for alias in homes} == whole
+            assert all(("marks", "0001_initial") in applied(alias) for alias in homes)
+            assert not MigrationRunHome.objects.filter(is_noted=True).exists()
+            left += step
+        assert left > 10 * step, "the kills did not meet the work"
