@@ -157,7 +157,7 @@ def commands() -> Iterator[Result]:
     (told,) = told_by("databases", "connections")
     alive = {entry["alias"] for entry in told if entry["alive"]}
     yield Result("databases connections", "all", len(settings.DATABASES), len(alive))
-    states = [entry["state"] for entry in told_by("partitions", "list")]
+    states = [entry["state"] for entry in told_by("partitions", "list", "--placement", "months")]
     yield Result("partitions list", "months", "current, ahead, ahead", ", ".join(states[-3:]))
     pruned = told_by("partitions", "prune", "--dry-run")
     yield Result("partitions prune", "months", 0, len(pruned))

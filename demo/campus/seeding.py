@@ -118,7 +118,7 @@ SEEDS: dict[Any, Callable[[], Iterator[Model]]] = {
 def fill() -> Iterator[str]:
     """Put in what is missing; say before each step what it is."""
     call_command("createcachetable", database="cache", verbosity=0)
-    call_command("partitions", "ensure", stdout=StringIO())
+    call_command("partitions", "ensure", placement="months", stdout=StringIO())
     open_up(settings.PLACE)
     for model, rows in SEEDS.items():
         with domicile.primary():

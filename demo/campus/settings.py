@@ -16,6 +16,7 @@ INSTALLED_APPS = [
     "domicile",
     "universities",
     "students",
+    "marks",
     "users",
     "blog",
     "analytics",
@@ -62,7 +63,11 @@ DATABASES = {
     "cache": sqlite("cache"),
     "assets": sqlite("assets"),
 }
-PLACEMENTS = {"file": sqlite("tenants/{slug}"), "months": sqlite("readings-{period}")}
+PLACEMENTS = {
+    "file": sqlite("tenants/{slug}"),
+    "marks": sqlite("tenants/{slug}_{period}"),
+    "months": sqlite("readings-{period}"),
+}
 RULES = [
     Apps(
         {
@@ -78,12 +83,22 @@ RULES = [
     Periods(
         "sensors.Reading", field="taken_at", every="month", placement="months", unbounded="fan_out"
     ),
+    # Of each university.
+    Periods(
+        "marks.Mark",
+        field="given_on",
+        every="year",
+        placement="marks",
+        unbounded="fan_out",
+        ahead=0,
+    ),
 ]
 if PLACE.postgres:
     DATABASES["timeseries"] = postgres("timeseries")
     PLACEMENTS = {
         "schema": {"DATABASE": "default", "SCHEMA": "{slug}"},
         "file": PLACEMENTS["file"],
+        "marks": {"DATABASE": "default", "SCHEMA": "{slug}_{period}"},
         "months": {"DATABASE": "timeseries", "SCHEMA": "readings_{period}"},
     }
 if PLACE.replica:
@@ -95,11 +110,16 @@ DATABASE_ROUTERS = ["domicile.router.Router"]
 DOMICILE = {
     "TENANT_MODEL": "universities.University",
     "DOMAIN_MODEL": "universities.Hostname",
-    "TENANT_APPS": ["students", "admin", "auth", "contenttypes", "sessions"],
+    "TENANT_APPS": ["students", "marks", "admin", "auth", "contenttypes", "sessions"],
     "SHARED_APPS": ["admin", "auth", "contenttypes", "sessions"],
     "PLACEMENTS": PLACEMENTS,
     "RULES": RULES,
-    "RELATIONS": ["blog.Post.author", "analytics.Event.person", "assets.Asset.holder"],
+    "RELATIONS": [
+        "blog.Post.author",
+        "analytics.Event.person",
+        "assets.Asset.holder",
+        "marks.Mark.student",
+    ],
     "SHARED_URLCONF": "campus.shared_urls",
     "BASE_DOMAINS": ["localhost"],
     "PUBLIC_HOSTS": ["127.0.0.1"],

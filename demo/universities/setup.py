@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import StringIO
 
 from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -11,6 +12,9 @@ from domicile import create_tenant, migrate_tenant
 from domicile.fleet.runs.databases import static_aliases
 
 from campus.seeding import fill
+from marks.models import Mark
+from marks.seed import marks
+from students.models import Student
 
 from .catalogue import CATALOGUE, make_admin
 from .models import University
@@ -41,6 +45,18 @@ def prepare() -> Iterator[str]:
                 country=entry.country,
                 accent=entry.accent,
             )
+    yield from give_marks()
+
+
+def give_marks() -> Iterator[str]:
+    """Make the year's home of each university, and give the students of those that begin marks."""
+    call_command("partitions", "ensure", placement="marks", stdout=StringIO())
+    known = {entry.slug for entry in CATALOGUE}
+    for university in University.objects.visible().filter(slug__in=known):
+        with university.activate():
+            if not Mark.objects.exists():
+                yield f"Giving marks at the {university}"
+                Mark.objects.bulk_create(marks(Student.objects.order_by("registration_number")))
 
 
 def make_tables(alias: str) -> Iterator[str]:

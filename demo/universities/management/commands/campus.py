@@ -12,7 +12,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Column, Table
 
-from campus import checking, checking_databases, serving
+from campus import checking, checking_databases, checking_marks, serving
 from universities.catalogue import PASSWORD, USERNAME
 from universities.models import University
 from universities.setup import prepare
@@ -66,7 +66,11 @@ class Command(BaseCommand):
 
     def ask_every_page(self, listener: socket) -> None:
         with serving.served(listener) as port:
-            results = [*checking.Check(port).results(), *checking_databases.results(port)]
+            results = [
+                *checking_marks.results(port),  # before anything is changed
+                *checking.Check(port).results(),
+                *checking_databases.results(port),
+            ]
         self.console.print(checking.table(results))
         failures = list(checking.failures(results))
         for failure in failures:
