@@ -23,7 +23,14 @@ from domicile.replicas.discovery import PREFIX, settings_of
 from domicile.replicas.members import Member, Table
 from domicile.replicas.monitor import Monitor
 from domicile.replicas.policies import policy_of
-from domicile.replicas.reading import Reading, admits, current_reading, innermost
+from domicile.replicas.reading import (
+    READ_YOUR_WRITES,
+    STRONG,
+    Reading,
+    admits,
+    current_reading,
+    innermost,
+)
 
 if TYPE_CHECKING:
     from domicile.rules.replicas import Replicas
@@ -90,8 +97,9 @@ class ReplicaSet:
     def choose(self) -> str:
         """Return the alias to read from now: the one that this unit of work reads from already."""
         reading, primary = innermost.get() or current_reading(), self.primary
-        if reading.wants_primary(primary):
-            return primary
+        level = reading.level
+        if level is STRONG or (level is READ_YOUR_WRITES and primary in reading.wrote):
+            return primary  # As `wants_primary()`, without a call: each query comes here.
         chosen = reading.chosen.get(primary)
         if chosen is not None and (chosen in self.table.usable or chosen == primary):
             return chosen
