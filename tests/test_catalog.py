@@ -356,10 +356,53 @@ def test_roles_of_the_homes_are_no_difference(with_roles: None, store: HomeStore
 
 def test_it_costs_one_message(store: HomeStore):
     for name in NAMES:
-        run(store, name, SCHOOL)
+        run(store, name, "CREATE TABLE course (id integer PRIMARY KEY)")
     store.fingerprints(["a"])
     sent = messages(store.connection, lambda: store.fingerprints(NAMES))
     assert len(sent) == 1
+
+
+def test_what_few_homes_have_costs_one_more(store: HomeStore):
+    for name in NAMES:
+        run(store, name, SCHOOL)
+    store.fingerprints(["a"])
+    sent = messages(store.connection, lambda: store.fingerprints(NAMES))
+    assert len(sent) == 2
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE VIEW v AS SELECT 1 AS one",
+        "CREATE FUNCTION f() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "CREATE TYPE mark AS ENUM ('a')",
+        "CREATE TABLE child () INHERITS (course)",
+        "CREATE POLICY own ON course USING (true)",
+        "CREATE RULE r AS ON DELETE TO course DO INSTEAD NOTHING",
+        "CREATE STATISTICS s ON id, name FROM course",
+        "COMMENT ON TABLE course IS 'c'",
+        "COMMENT ON COLUMN course.id IS 'c'",
+        "GRANT SELECT ON course TO PUBLIC",
+        "GRANT USAGE ON SCHEMA {schema} TO PUBLIC",
+        "CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        "CREATE TRIGGER t AFTER INSERT ON course EXECUTE FUNCTION t()",
+    ],
+)
+def test_each_of_what_few_homes_have_makes_a_difference(store: HomeStore, statement: str):
+    for name in NAMES[:2]:
+        run(store, name, "CREATE TABLE course (id integer, name text)")
+    usual = store.fingerprints(NAMES[:1])[NAMES[0]]
+    run(store, NAMES[0], statement.replace("{schema}", NAMES[0]))
+    assert store.fingerprints(NAMES[:1])[NAMES[0]] != usual
+    assert store.fingerprints(NAMES[:2])[NAMES[1]] == usual
+
+
+def test_what_may_be_unusual_and_is_not_makes_none(store: HomeStore):
+    """The two ways to read a home agree."""
+    for name in NAMES[:2]:
+        run(store, name, "CREATE TABLE course (id integer, name text)")
+    run(store, NAMES[0], "GRANT SELECT ON course TO PUBLIC", "REVOKE SELECT ON course FROM PUBLIC")
+    assert are_alike(store, NAMES[:2])
 
 
 @pytest.mark.parametrize(

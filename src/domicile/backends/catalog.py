@@ -38,6 +38,9 @@ class Catalog:
         """
         return fingerprint_of(self.facts())
 
+    def get_ready(self) -> None:
+        """Do what the first fingerprint that is read in a session costs more than others."""
+
     def touched(self, before: Facts, after: Facts) -> Collection[str] | None:
         """Return the relations that differing facts are about; None where some are about another
         kind of object.

@@ -147,8 +147,6 @@ def create_tenant(
     refuse_transaction(f"create tenant {slug!r}", site)
     with sole_work_on(slug):
         _clear_remains(slug)
-        if tenant_model()._base_manager.filter(slug=slug).exists():
-            raise SlugTaken(f"There is a tenant {slug!r} already.")
         if site.exists():
             raise HomeExists(
                 f"There is a {site.store.noun} {site.name!r} already, and it is no tenant's."
@@ -276,11 +274,16 @@ def _delete_row(tenant: Any) -> None:
 
 
 def _clear_remains(slug: str) -> None:
-    """Remove what a process left that died while it created this tenant."""
-    remains = tenant_model()._base_manager.filter(slug=slug, status=Status.CREATING).first()
-    if remains is not None:
-        logger.warning("Clearing away tenant %s, whose creation was cut off.", slug)
-        _remove(remains, Site.of(remains.placement))
+    """Remove what a process left that died while it created this tenant; `SlugTaken` where there is
+    one.
+    """
+    found = tenant_model()._base_manager.filter(slug=slug).first()
+    if found is None:
+        return
+    if found.status != Status.CREATING:
+        raise SlugTaken(f"There is a tenant {slug!r} already.")
+    logger.warning("Clearing away tenant %s, whose creation was cut off.", slug)
+    _remove(found, Site.of(found.placement))
 
 
 # Living ----------------------------------------------------------------------------------------

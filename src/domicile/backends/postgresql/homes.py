@@ -70,15 +70,11 @@ class SchemaStore(PostgresStore):
         self.create_beside(name, name)
 
     def create_beside(self, name: str, other: str) -> None:
-        try:
+        with _naming_taken(name):
             if conf().roles:
                 self._create_with_role(name, tenant_role(self._database, other))
             else:
                 self._run("CREATE SCHEMA {schema}", schema=name)
-        except ProgrammingError as error:
-            if isinstance(error.__cause__, errors.DuplicateSchema):
-                raise HomeExists(f"There is a schema {name!r} already.") from error
-            raise
 
     def drop(self, name: str) -> None:
         if self.connection.in_atomic_block:
@@ -114,14 +110,26 @@ class SchemaStore(PostgresStore):
             left = {name for (name,) in cursor.fetchall()}
         return self.names() | {name for name in left if self.template.name_at(name)}
 
-    def clone(self, source: str, target: str, *, fingerprint: str = "", version: str = "") -> None:
-        with transaction.atomic(using=self.connection.alias):
+    def clone(
+        self,
+        source: str,
+        target: str,
+        *,
+        fingerprint: str = "",
+        version: str = "",
+        without: str = "",
+    ) -> list[str]:
+        with transaction.atomic(using=self.connection.alias), _naming_taken(target):
             script = self._script(source, version)
-            self.create(target)
             role = tenant_role(self._database, target) if conf().roles else None
+            if role:
+                self.create(target)
             with self.connection.cursor() as cursor:
-                cursor.execute(script.text(target, role, role or self._user(cursor)))
+                owner = role or self._user(cursor)
+                cursor.execute(script.text(target, role, owner, makes=not role))
+                left_out = _take_out(cursor, target, without) if without else []
             self.check_clone(source, target, fingerprint)
+        return left_out
 
     def _script(self, source: str, version: str) -> Script:
         settings = self.connection.settings_dict
@@ -243,7 +251,15 @@ class DatabaseStore(PostgresStore):
             names = {name for (name,) in cursor.fetchall()}
         return {name for name in names - static if self.template.name_at(name)}
 
-    def clone(self, source: str, target: str, *, fingerprint: str = "", version: str = "") -> None:
+    def clone(
+        self,
+        source: str,
+        target: str,
+        *,
+        fingerprint: str = "",
+        version: str = "",
+        without: str = "",
+    ) -> None:
         """The server copies files; nobody may be connected to the source meanwhile."""
         self._refuse_transaction("cloned")
         with _taken(target):
@@ -271,6 +287,30 @@ class DatabaseStore(PostgresStore):
                 f"A database cannot be {what} inside a transaction: call this outside `atomic()`,"
                 " or use a placement by schema in tests that are wrapped in one (TestCase)."
             )
+
+
+def _take_out(cursor: Any, schema: str, app: str) -> list[str]:
+    """Remove an app's migrations, and return their names. All other rows are from the same source:
+    it cannot be dropped while the transaction that has read it is open.
+    """
+    table = sql.Identifier(schema, "django_migrations")
+    cursor.execute(
+        sql.SQL("DELETE FROM {table} WHERE app = {app} RETURNING name").format(
+            table=table, app=sql.Literal(app)
+        )
+    )
+    return [name for (name,) in cursor.fetchall()]
+
+
+@contextmanager
+def _naming_taken(name: str) -> Iterator[None]:
+    """Say so where there is a schema of that name."""
+    try:
+        yield
+    except ProgrammingError as error:
+        if isinstance(error.__cause__, errors.DuplicateSchema):
+            raise HomeExists(f"There is a schema {name!r} already.") from error
+        raise
 
 
 @contextmanager

@@ -60,16 +60,17 @@ class Script:
     rows: str
     rest: str
 
-    def text(self, target: str, role: str | None, owner: str) -> str:
+    def text(self, target: str, role: str | None, owner: str, *, makes: bool = False) -> str:
         """Return all statements for the schema `target`, as one message inside a transaction.
 
         With `role` the structure is made as that role. Rows are written as the one who logged in:
         a tenant's role cannot read another's schema. `owner` is granted what the owner of the
-        source was granted.
+        source was granted. With `makes` the schema is made, too.
         """
         acting = f"SET LOCAL ROLE {_quoted(role)};\n" if role else ""
         writing = "RESET ROLE;\n" if role else ""
         parts = (
+            f"CREATE SCHEMA {_quoted(target)};\n" if makes else "",
             f"SET LOCAL search_path TO {_quoted(target)};\n",
             "SET LOCAL check_function_bodies = off;\n",
             *(acting, self.structure, writing, self.rows, acting, self.rest, writing),
