@@ -17,8 +17,9 @@ from django.db.models.signals import post_migrate, pre_migrate
 from django.test import override_settings
 
 import domicile
+from domicile.backends.postgresql.cursors import SwitchingCursor
 from domicile.context import Activation
-from domicile.exceptions import HomeBusy
+from domicile.exceptions import HomeBusy, HomeMissing
 from domicile.fleet.replay.migrator import HomeMigrator, Outcome
 from domicile.fleet.replay.plan import Target
 from domicile.fleet.site import Site, handler
@@ -406,6 +407,56 @@ def test_homes_after_the_first_take_one_message_and_render_nothing(
             sent.clear()
             assert migrate(rest, homes[1]) == ["replayed"]
             assert "rendered" not in sent
+
+
+def test_what_is_replayed_and_compared_takes_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    execute = SwitchingCursor.execute
+
+    def noted(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
+        sent.append(str(query))
+        return execute(self, query, *args, **kwargs)
+
+    with (
+        tenants("accra", "kumasi", "tamale") as homes,
+        migrations(tmp_path, {"0002_add": ADD}),
+    ):
+        known = {each: frozenset(applied_at(each)) for each in homes}
+        drift(homes[2], EXTRA_INDEX)
+        migrator = HomeMigrator()
+        migrator.migrate(homes[0].home, known[homes[0]])
+        monkeypatch.setattr(SwitchingCursor, "execute", noted)
+        assert migrator.migrate(homes[1].home, known[homes[1]]).how == "replayed"
+        assert len(sent) == 1
+        assert "ADD COLUMN" in sent[0]
+        monkeypatch.undo()
+        assert facts(homes[1]) == facts(homes[0])
+        assert rows(homes[1]) == rows(homes[0])
+        # One that comes out different is as it was before, and then done by Django.
+        assert migrator.migrate(homes[2].home, known[homes[2]]).how == "django"
+        assert rows(homes[2]) == rows(homes[0])
+
+
+def test_what_compares_may_be_discarded_meanwhile(tmp_path: Path) -> None:
+    with tenants("accra", "kumasi") as homes, migrations(tmp_path, {"0002_add": ADD}):
+        migrator = HomeMigrator()
+        assert migrate(migrator, homes[0]) == ["captured"]
+        with connections["default"].cursor() as cursor:
+            cursor.execute("DEALLOCATE ALL")
+        assert migrate(migrator, homes[1]) == ["replayed"]
+        assert facts(homes[1]) == facts(homes[0])
+
+
+def test_a_home_that_is_gone_is_told_of(tmp_path: Path) -> None:
+    with tenants("accra", "kumasi") as homes, migrations(tmp_path, {"0002_add": ADD}):
+        known = frozenset(applied_at(homes[0]))
+        migrator = HomeMigrator()
+        migrator.migrate(homes[0].home, known)
+        Site.of(homes[1].placement).drop()
+        with pytest.raises(HomeMissing):
+            migrator.migrate(homes[1].home, known)
 
 
 LATER = 'migrations.AddField("club", "motto", models.CharField(max_length=9, default="")),'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, NamedTuple
 
@@ -18,12 +18,18 @@ class Statement(NamedTuple):
     params: tuple[Any, ...] | None = None
 
 
+#: Sends a home, by its wrapper, all it is to be sent; waits at most so long for each lock.
+Comparing = Callable[[Any, float | None], None]
+
+
 class Replay:
     """Sends statements to the home of one wrapper; each engine has its own."""
 
     #: How many rows one statement adds: engines limit how many selects may be united, and how many
     #: parameters there may be.
     rows_at_a_time: ClassVar[int] = 100
+    #: Whether `VALUES` can stand where a query can.
+    has_values: ClassVar[bool] = False
     #: An expression for the time now, the same as Django would write; None: there is none.
     now: ClassVar[str | None] = None
 
@@ -40,6 +46,17 @@ class Replay:
             for sql, params in statements:
                 values = params and [each() if callable(each) else each for each in params]
                 cursor.execute(sql, values)
+
+    def compared(
+        self, messages: Sequence[Statement], relations: Collection[str] | None, fingerprint: str
+    ) -> Comparing | None:
+        """Return what does a home of its kind in one message and leaves no trace where it comes out
+        different from this one; None where the engine has no such thing.
+
+        :param messages: what `packed()` returned.
+        :param relations: what is compared; None: all there is. `fingerprint`: this home's, of it.
+        """
+        return None
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -45,30 +45,29 @@ _SITE = "django.contrib.sites.management.create_default_site"
 _REGISTRY = "domicile.registry._after_flush"
 _KNOWN = {_CONTENT_TYPES, _PERMISSIONS, _PERMISSION_RENAMES, _SITE, _REGISTRY}
 
-# The first select gives no row, and the columns the types and collations that the tables have.
 _ADD_CONTENT_TYPES = """\
 INSERT INTO {content_types} (app_label, model)
-SELECT wanted.label, wanted.model FROM (
-    SELECT 0 AS place, app_label AS label, model FROM {content_types} WHERE 1 = 0
-    {rows}
-) AS wanted
+SELECT wanted.label, wanted.model FROM ({rows}) AS wanted{names}
 WHERE NOT EXISTS (
     SELECT 1 FROM {content_types} AS known
     WHERE known.app_label = wanted.label AND known.model = wanted.model)
 ORDER BY place"""
 _ADD_PERMISSIONS = """\
 INSERT INTO {permissions} (name, content_type_id, codename)
-SELECT wanted.name, content_type.id, wanted.codename FROM (
-    SELECT 0 AS place, app_label AS label, model, codename, {permissions}.name
-    FROM {content_types}, {permissions} WHERE 1 = 0
-    {rows}
-) AS wanted
+SELECT wanted.name, content_type.id, wanted.codename FROM ({rows}) AS wanted{names}
 JOIN {content_types} AS content_type
 ON content_type.app_label = wanted.label AND content_type.model = wanted.model
 WHERE NOT EXISTS (
     SELECT 1 FROM {permissions} AS known
     WHERE known.content_type_id = content_type.id AND known.codename = wanted.codename)
 ORDER BY place"""
+# Where an engine takes no `VALUES`: selects, of which the first gives no row, and the columns the
+# types and collations that the tables have.
+_NO_CONTENT_TYPE = """\
+SELECT 0 AS place, app_label AS label, model FROM {content_types} WHERE 1 = 0"""
+_NO_PERMISSION = """\
+SELECT 0 AS place, app_label AS label, model, codename, {permissions}.name
+FROM {content_types}, {permissions} WHERE 1 = 0"""
 # In a table of its own, because MySQL does not read the table that it writes.
 _RENAME_CONTENT_TYPE = """\
 UPDATE {content_types} SET model = %s WHERE app_label = %s AND model = %s AND NOT EXISTS (
@@ -212,7 +211,9 @@ class Afterwards:
             names = list(dict.fromkeys(options.model_name for options in models))
             order = sorted(names) if SORTS_CONTENT_TYPES else names
             wanted += [(label, name) for name in order if not known or (label, name) not in known]
-        yield from _adding(self.connection, _ADD_CONTENT_TYPES, wanted)
+        yield from _adding(
+            self.connection, _ADD_CONTENT_TYPES, _NO_CONTENT_TYPE, "place, label, model", wanted
+        )
 
     def _permissions(self, configs: list[AppConfig]) -> Iterator[Statement]:
         if not self._has("auth.Permission") or not self._has("contenttypes.ContentType"):
@@ -226,7 +227,8 @@ class Afterwards:
                 for codename, title in permissions_of(options):
                     wanted.setdefault((label, options.model_name, codename), title)
         rows = [(*key, title) for key, title in wanted.items() if not known or key not in known]
-        yield from _adding(self.connection, _ADD_PERMISSIONS, rows)
+        names = "place, label, model, codename, name"
+        yield from _adding(self.connection, _ADD_PERMISSIONS, _NO_PERMISSION, names, rows)
 
     def _site(self) -> Iterator[Statement]:
         if not self._has("sites.Site") or _holds(self.before, "sites.Site"):
@@ -327,14 +329,23 @@ def _codenames(state: ProjectState) -> set[tuple[str, str, str]]:
     return found
 
 
-def _adding(connection: Any, text: str, rows: Sequence[tuple[str, ...]]) -> Iterator[Statement]:
-    """Yield the statements that add those rows which are not there, in that order."""
-    size = connection.replay_class.rows_at_a_time
+def _adding(
+    connection: Any, text: str, none: str, names: str, rows: Sequence[tuple[str, ...]]
+) -> Iterator[Statement]:
+    """Yield the statements that add those rows which are not there, in that order; `names` are
+    those of their columns, behind their place, and `none` a query that gives none.
+    """
+    size, has_values = connection.replay_class.rows_at_a_time, connection.replay_class.has_values
     for start in range(0, len(rows), size):
         part = list(enumerate(rows[start : start + size]))
-        united = [f"UNION ALL SELECT {', '.join(['%s'] * (1 + len(row)))}" for _, row in part]
+        marks = [", ".join(["%s"] * (1 + len(row))) for _, row in part]
+        if has_values:
+            wanted = "VALUES " + ",\n    ".join(f"({row})" for row in marks)
+        else:
+            wanted = "\n    UNION ALL SELECT ".join([_filled(connection, none), *marks])
         params = tuple(value for place, row in part for value in (place, *row))
-        yield Statement(_filled(connection, text, rows="\n    ".join(united)), params)
+        named = f" ({names})" if has_values else ""
+        yield Statement(_filled(connection, text, rows=wanted, names=named), params)
 
 
 def _filled(connection: Any, text: str, **parts: str) -> str:

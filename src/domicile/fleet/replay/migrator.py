@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from django.db import OperationalError, connections
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils.translation import override
 
-from domicile.backends.replay import Replay
+from domicile.backends.replay import Comparing, Replay, Statement
 from domicile.conf import conf
 from domicile.context import Activation, active_home, no_tenant
 from domicile.exceptions import HomeBusy, HomeCutOff, HomeDiffers
@@ -69,6 +69,20 @@ class Group:
     scope: Scope = None
     after: str = ""
     messages: list[Message] = field(default_factory=list)
+    #: What does all of it in one message, where there is such a thing.
+    comparing: Comparing | None = None
+
+    @contextmanager
+    def held(self, meanwhile: Callable[[], None]) -> Iterator[None]:
+        """Hold the lock; where it is not free do something else before waiting for it."""
+        if not self.lock.acquire(blocking=False):
+            if self.script is None:
+                meanwhile()
+            self.lock.acquire()
+        try:
+            yield
+        finally:
+            self.lock.release()
 
     @property
     def is_replayable(self) -> bool:
@@ -224,14 +238,15 @@ class _Work:
 
     def _do_whole(self, kind: Kind) -> How:
         group = self.migrator.group(kind)
-        with group.lock:
+        with group.held(self._get_ready):
             if group.script is None:
                 with self._transaction():
                     finder = ScopeFinder(self.connection, self.course)
                     script = self._lead(self._leader())
                     group.scope = finder.found()
                     group.after = self._fingerprint(group.scope)
-                group.messages = Player(script, self.connection).packed()
+                    group.messages = Player(script, self.connection).packed()
+                    group.comparing = self._comparing(script, group)
                 group.script, group.model = script, self.home
                 return "django" if kind.before else "captured"
             script = group.script
@@ -243,17 +258,43 @@ class _Work:
             before = self._fingerprint()
         return self._do_whole(self._kind(before))
 
+    def _get_ready(self) -> None:
+        """Do what can be done while another thread migrates the first home. It will want the models
+        of the states, and waits for its server, which reads the catalog.
+        """
+        _ = self.course.before
+        self.connection.catalog_class(self.connection).get_ready()
+
     def _replays(self, script: Script, group: Group) -> bool:
         """Do a script; undo it, and tell so, where it does not fit."""
+        player = Player(script, self.connection)
         try:
+            if group.comparing is not None and self._is_unobserved:
+                player.compare(group.comparing, self.migrator.lock_timeout)
+                return True
             with self._transaction():
                 self._make_unmigrated()
-                Player(script, self.connection).play(group.messages)
+                player.play(group.messages)
                 if self._fingerprint(group.scope) != group.after:
                     raise ReplayFailed("it came out different")
         except ReplayFailed:
             return False
         return True
+
+    def _comparing(self, script: Script, group: Group) -> Comparing | None:
+        """Return what does others in one message, if nothing but statements is done to them."""
+        statements = [each for each in group.messages if isinstance(each, Statement)]
+        is_all = len(statements) == len(group.messages) and not script.strangers
+        if not is_all or self.migrator.plan.unmigrated_at(self.home.alias):
+            return None
+        return self.replay.compared(statements, group.scope, group.after)
+
+    @property
+    def _is_unobserved(self) -> bool:
+        """Whether nobody asked to see each statement, or to decide what is committed."""
+        session = self.connection.session
+        is_alone = self.connection.get_autocommit() and not session.in_atomic_block
+        return is_alone and not session.execute_wrappers
 
     def _do_by_django(self) -> How:
         with self._transaction():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -13,7 +14,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
 from django.utils import timezone
 
-from domicile.backends.replay import Replay, Statement
+from domicile.backends.replay import Comparing, Replay, Statement
 from domicile.fleet.replay.after import Aftermath, Receiver, call_pre_migrate, pre_migrate_receivers
 from domicile.fleet.replay.capture import Gate, Tape
 from domicile.fleet.replay.internals import Record
@@ -72,6 +73,11 @@ class Player:
                 self._send([message])
             else:
                 message(self.connection)
+
+    def compare(self, comparing: Comparing, lock_timeout: float | None) -> None:
+        """Do all of it in a transaction of its own, and see that it comes out as it has to."""
+        with self._failing():
+            comparing(self.connection, lock_timeout)
 
     def packed(self) -> list[Message]:
         """Return what `play()` does, in as few messages as can be."""
@@ -140,9 +146,14 @@ class Player:
         aftermath.call(aftermath.receivers, self.connection)
 
     def _send(self, statements: Sequence[Statement]) -> None:
-        try:
+        with self._failing():
             if statements:
                 self.replay.send(statements)
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
         except DatabaseError as error:
             if self.replay.was_busy(error) or self.replay.was_lost(error):
                 raise

@@ -63,6 +63,9 @@ def labour(run: int, target: Target, options: RunOptions) -> Iterator[HomeEnded]
     try:
         while state_of(run) in LIVE:
             yield from crew()
+            if state_of(run) not in LIVE:
+                return
+            # Others may still be at work.
             yield from _follow(run, options, lambda: False)
     except (GeneratorExit, KeyboardInterrupt):
         stop_run(run)

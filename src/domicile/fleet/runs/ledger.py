@@ -88,6 +88,8 @@ def take_up(run: int, slot: int, retries: int) -> None:
     it seems to be what the workers die of.
     """
     left = homes_of(run).filter(state=HomeState.RUNNING, worker__startswith=f"{slot}@")
+    if not left.exists():
+        return
     left.filter(attempts__gt=retries).update(
         state=HomeState.FAILED,
         error=f"Each of {retries + 1} workers that migrated it died: see their logs.",

@@ -9,10 +9,10 @@ from typing import Any, Self
 
 from domicile.fleet.runs.selection import Selection
 
+#: Homes that a worker takes when it is not known yet how long they take.
+FIRST_BATCH = 5
 #: Homes that a worker takes at a time, at most, unless the run says otherwise.
-_MAX_BATCH = 20
-#: Batches per worker that a run is cut into where there are few homes, so that all have work.
-_SHARES = 4
+_MAX_BATCH = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +62,7 @@ class RunOptions:
         return max(1, min(self.jobs or min(4, os.cpu_count() or 1), homes))
 
     def homes_at_a_time(self, homes: int) -> int:
-        """Return how many of so many homes a worker takes at a time."""
-        share = homes // (self.workers(homes) * _SHARES)
-        return self.batch or max(1, min(_MAX_BATCH, share))
+        """Return how many of so many homes that wait a worker takes at a time, at most: as many as
+        fall to each, so that the last batches are small and all workers end together.
+        """
+        return self.batch or max(1, min(_MAX_BATCH, -(-homes // self.workers(homes))))

@@ -17,6 +17,7 @@ from typing import Any
 
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 from django.db.models import F, Q
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -39,7 +40,7 @@ from domicile.fleet.runs.ledger import (
     take_up,
     take_up_dead,
 )
-from domicile.fleet.runs.options import RunOptions
+from domicile.fleet.runs.options import FIRST_BATCH, RunOptions
 from domicile.fleet.runs.selection import current_homes
 from domicile.fleet.site import handler
 from domicile.fleet.survey import applied_in
@@ -51,8 +52,6 @@ from domicile.records import MigrationRunHome as Row
 #: Errors that pass when somebody else is done.
 _BUSY = (HomeBusy, ConnectionLimitReached)
 
-#: Homes taken when it is not known yet how long they take.
-_FIRST_BATCH = 5
 #: Seconds.
 #: Those who look whether a worker is alive hold its lock for less.
 _PROBE = 0.2
@@ -85,7 +84,7 @@ class Worker:
         self.homes = homes_of(run)
         self.name = ""
         self._pauses = pauses(_LONGEST_PAUSE)
-        self._batch = min(_FIRST_BATCH, options.batch)
+        self._batch = min(FIRST_BATCH, options.batch)
 
     def events(self) -> Iterator[HomeEnded]:
         """Work until the run is over or `stop` is set; yield what became of each home.
@@ -136,12 +135,19 @@ class Worker:
         skips = _shared().features.has_select_for_update_skip_locked
         with transaction.atomic(using=SHARED_ALIAS) if skips else nullcontext():
             ready = self._ready(state)
+            size = self._size(ready.count())
             if skips:
                 ready = ready.select_for_update(skip_locked=True)
-            rows = list(ready[: self._batch])
+            rows = list(ready[:size])
             # One that was tried before may be what killed its worker: it gets a claim of its own.
             rows = [row for row in rows if not row.attempts] or rows[:1]
             return self._take(rows) if rows else []
+
+    def _size(self, waiting: int) -> int:
+        """Return how many to take; of the last as few as fall to each worker, if they take long."""
+        share = -(-waiting // self.options.jobs)
+        least = FIRST_BATCH if self._batch > FIRST_BATCH else 1
+        return min(self._batch, max(share, least))
 
     def _ready(self, state: str) -> Any:
         ready = self.homes.filter(
@@ -170,12 +176,14 @@ class Worker:
     def _wait(self) -> bool:
         """None can be taken: pause, and tell whether there may be some later."""
         state = state_of(self.run)
-        if state not in LIVE:
-            return False
-        if not conclude(self.run, state):
+        if state in LIVE and not conclude(self.run, state):
             take_up_dead(self.run, self.options.retries, besides=self.name)
             self.stop.wait(next(self._pauses))
-        return True
+            return True
+        if state == RunState.CANARY:
+            return True
+        self.stop.set()  # The others of this process may be pausing.
+        return False
 
     # Migrating ---------------------------------------------------------------------------------
 
@@ -192,12 +200,15 @@ class Worker:
                     yield event
                     if self.stop.is_set() or self._ends_run(event):
                         break
-            self._give_back()
+                else:
+                    rows = []
+            if rows:
+                self._give_back()
         self._set_pace(len(batch), monotonic() - began)
 
     def _set_pace(self, homes: int, seconds: float) -> None:
         """Take as many homes at a time as are done in about a second: they are locked together."""
-        fitting = int(2 * homes if seconds < 0.5 else homes / seconds)
+        fitting = int(4 * homes if seconds < 0.25 else homes / seconds)
         self._batch = max(1, min(fitting, self.options.batch))
 
     def _migrate(self, row: Row, home: Home | None, work: _Batch, results: Results) -> HomeEnded:
@@ -315,18 +326,28 @@ class Results:
         return HomeEnded(row.run_id, row.alias, HomeState.WAITING, error=text)
 
     def _write(self) -> None:
+        """Write all in one statement; what is no longer this worker's, since it lost its locks,
+        stays as it is.
+        """
         done, self._done, self._written = self._done, [], monotonic()
-        if not done:
-            return
-        connection = _shared()
-        names = (Row._meta.db_table, "how", "seconds", "by_time", "id")
-        update = "UPDATE {} SET {} = %s, {} = %s, {} = %s WHERE {} = %s"
-        with connection.cursor() as cursor:
-            cursor.executemany(update.format(*map(connection.ops.quote_name, names)), done)
-        # What is no longer this worker's, since it lost its locks, stays as it is.
-        self._rows.filter(pk__in=[key for *_, key in done]).update(
-            state=HomeState.DONE, error="", ended_at=Now()
-        )
+        if done:
+            self._rows.filter(pk__in=[key for *_, key in done]).update(
+                how=_chosen("how", ((key, how) for how, _, _, key in done)),
+                seconds=_chosen("seconds", ((key, seconds) for _, seconds, _, key in done)),
+                by_time=_chosen("by_time", ((key, by_time) for _, _, by_time, key in done)),
+                state=HomeState.DONE,
+                error="",
+                ended_at=Now(),
+            )
+
+
+def _chosen(name: str, values: Iterable[tuple[int, Any]]) -> RawSQL:
+    """Return an expression for a field of each row, by its key."""
+    quote = _shared().ops.quote_name
+    pairs = [part for pair in values for part in pair]
+    cases = " ".join(["WHEN %s THEN %s"] * (len(pairs) // 2))
+    field: Any = Row._meta.get_field(name)
+    return RawSQL(f"CASE {quote('id')} {cases} END", pairs, field)
 
 
 def pauses(longest: float) -> Iterator[float]:
