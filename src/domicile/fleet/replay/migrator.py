@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from django.db import OperationalError, connections
@@ -26,12 +26,13 @@ from domicile.context import Activation, active_home, no_tenant
 from domicile.exceptions import HomeBusy, HomeCutOff, HomeDiffers
 from domicile.fleet.replay.after import forget_content_types
 from domicile.fleet.replay.capture import Gate, HomeNames
+from domicile.fleet.replay.groups import Group, Kind
 from domicile.fleet.replay.internals import Applied, make_unmigrated
 from domicile.fleet.replay.lead import Leader
 from domicile.fleet.replay.notes import NoNotes, NotedGate, Notes, fingerprint_at
 from domicile.fleet.replay.plan import NEWEST, Course, Plan, Target
 from domicile.fleet.replay.scope import Scope, ScopeFinder
-from domicile.fleet.replay.script import Message, Player, ReplayFailed, Script, is_transaction
+from domicile.fleet.replay.script import Player, ReplayFailed, Script, is_transaction
 from domicile.fleet.survey import differences
 from domicile.placement import Home, is_tenant_alias, owner_of
 from domicile.registry import tenant_model
@@ -47,47 +48,6 @@ class Outcome:
     migrations: tuple[str, ...]
     seconds: float
     differs: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What homes have in common that can be done alike; `before` only where it was asked for."""
-
-    placement: str
-    applied: Applied
-    before: str = ""
-
-
-@dataclass
-class Group:
-    """Homes of one kind: how they are done, once the first of them was."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    script: Script | None = None
-    #: The first, what others are compared with it in, and its fingerprint of that when it was done.
-    model: Home | None = None
-    scope: Scope = None
-    after: str = ""
-    messages: list[Message] = field(default_factory=list)
-    #: What does all of it in one message, where there is such a thing.
-    comparing: Comparing | None = None
-
-    @contextmanager
-    def held(self, meanwhile: Callable[[], None]) -> Iterator[None]:
-        """Hold the lock; where it is not free do something else before waiting for it."""
-        if not self.lock.acquire(blocking=False):
-            if self.script is None:
-                meanwhile()
-            self.lock.acquire()
-        try:
-            yield
-        finally:
-            self.lock.release()
-
-    @property
-    def is_replayable(self) -> bool:
-        """Whether others can be done by the script, and compared with the first."""
-        return self.script is not None and self.script.is_whole and bool(self.after)
 
 
 class HomeMigrator:
