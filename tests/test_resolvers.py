@@ -317,6 +317,20 @@ def test_a_host_is_remembered_while_it_is_allowed() -> None:
         resolved([DomainResolver()], visit)
 
 
+def test_a_server_that_was_sent_no_host_answers_for_its_own() -> None:
+    for server, expected in ((HOST, "acme"), ("beta.example", "beta")):
+        visit = RequestFactory().get("/", SERVER_NAME=server)
+        assert "HTTP_HOST" not in visit.META
+        assert slug(resolved([DomainResolver()], visit)) == expected
+
+
+def test_forwarded_hosts_are_not_remembered_by_what_was_sent() -> None:
+    with override_settings(USE_X_FORWARDED_HOST=True):
+        for forwarded, expected in ((HOST, "acme"), ("beta.example", "beta")):
+            visit = request(host="front.example", HTTP_X_FORWARDED_HOST=forwarded)
+            assert slug(resolved([DomainResolver()], visit)) == expected
+
+
 def test_resolvers_that_come_first_are_asked_each_time() -> None:
     visit = request(host=HOST, path="/t/beta/")
     resolvers: list[Resolver] = [PathResolver(), DomainResolver()]
@@ -375,17 +389,18 @@ def test_a_host_once_let_in_is_let_in_only_as_long_as_the_settings_say(rf):
 
 def test_a_list_of_hosts_of_the_projects_own_class_is_asked_each_time(rf):
     class Hosts(list):
-        """Lets each host in once."""
+        """Lets each host in as often as it has it."""
 
         def __iter__(self):
-            while self:
+            if self:
                 yield self.pop()
 
-    with override_settings(ALLOWED_HOSTS=Hosts(["once.example"])):
-        request = rf.get("/", headers={"host": "once.example"})
-        assert host_of(request) == "once.example"
+    with override_settings(ALLOWED_HOSTS=Hosts([HOST, HOST])):
+        request = rf.get("/", headers={"host": HOST})
+        for _ in range(2):
+            assert slug(resolved([DomainResolver()], request)) == "acme"
         with pytest.raises(DisallowedHost):
-            host_of(request)
+            resolved([DomainResolver()], request)
 
 
 def test_forwarded_hosts_are_not_mistaken_for_those_let_in(rf):

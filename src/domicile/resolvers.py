@@ -44,34 +44,16 @@ class Resolver(ABC):
         """
 
 
-#: Hosts that Django has let in, as they were sent, and as they are compared.
-_admitted: dict[str | None, str] = {}
-_ADMITTED_LIMIT = 4096
-
-
 def host_of(request: HttpRequest) -> str:
     """Return the request's host, normalised; `DisallowedHost` (400) as Django raises it."""
-    host = _admitted.get(request.META.get("HTTP_HOST"))
-    return _admit(request) if host is None else host
-
-
-def _admit(request: HttpRequest) -> str:
-    sent = request.get_host()
     try:
-        host = normalize_host(sent)
+        return normalize_host(request.get_host())
     except InvalidHost as error:
         raise UnknownTenant(str(error)) from error
-    # A list of the project's own class may answer otherwise the next time.
-    if not settings.USE_X_FORWARDED_HOST and type(settings.ALLOWED_HOSTS) in (list, tuple):
-        while len(_admitted) >= _ADMITTED_LIMIT:
-            del _admitted[next(iter(_admitted))]
-        _admitted[sent] = host
-    return host
 
 
 def _reset(*, setting: str, **_: object) -> None:
     if setting in ("ALLOWED_HOSTS", "DEBUG", "USE_X_FORWARDED_HOST"):
-        _admitted.clear()
         registry.clear()
 
 
@@ -97,10 +79,17 @@ def resolved(resolvers: list[Resolver], request: HttpRequest) -> Found | None:
         found = resolver.resolve(request)
         by_host = by_host and hasattr(resolver.resolve, "by_host_alone")
         if found is not None:
-            if by_host and sent in _admitted:
-                known.keep_door(sent, found, _admitted[sent])
+            if by_host and sent and _decides():
+                known.keep_door(sent, found, host_of(request))
             return found
     return None
+
+
+def _decides() -> bool:
+    """Whether what a client sent as host is what Django compares, and with the same each time: a
+    list of the project's own class may answer otherwise the next time.
+    """
+    return not settings.USE_X_FORWARDED_HOST and type(settings.ALLOWED_HOSTS) in (list, tuple)
 
 
 class SubdomainResolver(Resolver):

@@ -70,12 +70,12 @@ class Results:
         return event
 
     def failed(self, row: Row, error: Exception) -> HomeEnded:
-        text = described(error)
+        text = _described(error)
         self._rows.filter(pk=row.pk).update(state=HomeState.FAILED, error=text, ended_at=Now())
         return HomeEnded(row.run_id, row.alias, HomeState.FAILED, error=text)
 
     def busy(self, row: Row, error: Exception) -> HomeEnded:
-        text, pause = described(error), back_off(row.attempts)
+        text, pause = _described(error), _back_off(row.attempts)
         self._rows.filter(pk=row.pk).update(
             state=HomeState.WAITING, worker="", error=text, not_before=timezone.now() + pause
         )
@@ -106,11 +106,11 @@ def _chosen(name: str, values: Iterable[tuple[int, Any]]) -> RawSQL:
     return RawSQL(f"CASE {quote('id')} {cases} END", pairs, field)
 
 
-def back_off(attempts: int) -> timedelta:
+def _back_off(attempts: int) -> timedelta:
     """Return how long to leave a home alone that was busy so often; not all for the same time."""
     longest = min(_LONGEST_BACK_OFF, 2.0 ** (attempts - 1))
     return timedelta(seconds=longest * random.uniform(0.5, 1.0))
 
 
-def described(error: BaseException) -> str:
+def _described(error: BaseException) -> str:
     return " ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
