@@ -139,11 +139,24 @@ class Registry:
     def __len__(self) -> int:
         return len(self._known.present) + len(self._known.absent)
 
+    @property
+    def known(self) -> Known:
+        """What is in memory, however old."""
+        return self._known
+
     def fresh(self) -> Known:
         """Return what is known, and is as true as `REGISTRY_MAX_AGE` promises."""
         if monotonic() >= self._next_look:
             self._look()
         return self._known
+
+    def at_door(self, host: str) -> Any:
+        """Return what resolvers found by a host as it was sent; None where that is not known."""
+        found = self._known.doors.get(host)
+        if found is not None and monotonic() >= self._next_look:
+            self._look()
+            found = self._known.doors.get(host)
+        return found
 
     def by_slug(self, slug: str) -> Entry | None:
         """Return the visible tenant of that slug, None where there is none."""

@@ -70,11 +70,11 @@ def by_host_alone(resolve: F) -> F:
 
 def resolved(resolvers: list[Resolver], request: HttpRequest) -> Found | None:
     """Return what the first resolver finds that finds anything."""
-    known, sent = registry.fresh(), request.META.get("HTTP_HOST", "")
-    found: Found | None = known.doors.get(sent)
+    sent = request.META.get("HTTP_HOST", "")
+    found: Found | None = registry.at_door(sent)
     if found is not None:
         return found
-    by_host = True
+    known, by_host = registry.known, True
     for resolver in resolvers:
         found = resolver.resolve(request)
         by_host = by_host and hasattr(resolver.resolve, "by_host_alone")
