@@ -234,7 +234,7 @@ def test_rows_of_one_home_find_no_place_where_there_is_a_rule(tmp_path: Path) ->
 # Cut off -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("kind", "step"), [("roles", 37), ("files", 37), ("mariadb", 53)])
+@pytest.mark.parametrize(("kind", "step"), [("roles", 97), ("files", 131), ("mariadb", 191)])
 @pytest.mark.parametrize("what", ["copy", "import"])
 def test_what_was_cut_off_is_done_again(
     doomed: Doomed, what: str, kind: str, step: int, tmp_path: Path
