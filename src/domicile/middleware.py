@@ -59,8 +59,8 @@ class TenantMiddleware:
             return visit
         with visit:
             response = self.get_response(request)
-            if raised_behind(request):
-                response = self.answer(request, response)
+            if missed := raised_behind(request):
+                response = self.process_exception(request, missed) or response
             if visit.keeps_all or response.streaming:
                 response = visit.kept_by(response)
             return response
@@ -75,8 +75,9 @@ class TenantMiddleware:
             return visit
         async with visit:
             response = await self.get_response(request)
-            if raised_behind(request):
-                response = await sync_to_async(self.answer)(request, response)
+            if missed := raised_behind(request):
+                answer = sync_to_async(self.process_exception)
+                response = await answer(request, missed) or response
             if visit.keeps_all or response.streaming:
                 response = visit.kept_by(response)
             return response
@@ -113,15 +114,6 @@ class TenantMiddleware:
         if not is_public(host):
             raise UnknownTenant(f"No tenant is at {host!r}.")
         return None
-
-    def answer(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        """Return the response; another where the home was missing not in the view, but in a
-        middleware behind this one, such as that which saves the session.
-        """
-        missed = raised_behind(request)
-        if missed is None:
-            return response
-        return self.process_exception(request, missed) or response
 
     def process_exception(
         self, request: HttpRequest, exception: Exception
@@ -168,7 +160,8 @@ class TenantMiddleware:
 
 def raised_behind(request: HttpRequest) -> Exception | None:
     """Return the error of Domicile's by which a middleware failed that stands behind the asker.
-    Such reach others as responses with status 500, and no `process_exception`.
+    Such reach others as responses with status 500, and no `process_exception`: whoever asks calls
+    its own.
     """
     return getattr(request, _RAISED, None)
 

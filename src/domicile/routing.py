@@ -129,7 +129,7 @@ class ReplicatedTenantRoute(Route):
     def straight(self, home: Home | None, origin: str | None, write: bool) -> str | None:
         if origin is None or home is None or home.alias != origin:
             return None
-        return origin if write else nearby_tenant(origin, home)
+        return origin if write else nearby_tenant(origin)
 
 
 #: Model → route, of the models that the project has now: what is looked up first.
@@ -251,17 +251,12 @@ def nearest(alias: str, readers: Readers) -> str:
     return alias if chosen == DEFAULT_DB_ALIAS else chosen
 
 
-def nearby_tenant(alias: str, home: Home | None = None) -> str:
-    """Return an alias to read a tenant from: one of its home on a replica, outside `atomic()`.
-
-    :param home: the home behind `alias`, where the caller knows it.
-    """
-    if home is None:
-        home = connections[alias].home  # type: ignore[attr-defined]
-    host, readers = _host_of(home and home.placement.template)
+def nearby_tenant(alias: str) -> str:
+    """Return an alias to read a tenant from: one of its home on a replica, outside `atomic()`."""
+    connection: Any = connections[alias]
+    host, readers = _host_of(connection.home and connection.home.placement.template)
     if readers is None or must_read_primary.get():
         return alias
-    connection = connections[alias]
     if connection.in_atomic_block and _is_bound(readers, connection):
         return alias
     chosen = readers.choose()

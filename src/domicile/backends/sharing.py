@@ -194,33 +194,28 @@ class HomeCursor(CursorWrapper):
                 return self.cursor.execute(sql)
             return self.cursor.execute(sql, params)
         except Exception:
-            self._raise()
+            self.db.raise_as_django()
 
     def fetchone(self) -> Any:
         try:
             return self.cursor.fetchone()
         except Exception:
-            self._raise()
+            self.db.raise_as_django()
 
     def fetchmany(self, size: int | None = None) -> Any:
         try:
             return self.cursor.fetchmany() if size is None else self.cursor.fetchmany(size)
         except Exception:
-            self._raise()
+            self.db.raise_as_django()
 
     def fetchall(self) -> Any:
         try:
             return self.cursor.fetchall()
         except Exception:
-            self._raise()
+            self.db.raise_as_django()
 
     def close(self) -> None:
         self.cursor.close()
-
-    def _raise(self) -> NoReturn:
-        """Raise the error at hand as Django does."""
-        with self.db.wrap_database_errors:
-            raise  # noqa: PLE0704 - called where it is handled
 
 
 class SharedSession(BaseDatabaseWrapper):
@@ -391,12 +386,16 @@ class SharedSession(BaseDatabaseWrapper):
             try:
                 return self._prepare_cursor(self.create_cursor(name))  # type: ignore[attr-defined]
             except Exception:
-                with self.wrap_database_errors:
-                    raise
+                self.raise_as_django()
         with session.lock:
             cursor = session.track(super()._cursor(name))  # type: ignore[misc]
         session.limits.used(session)
         return cursor
+
+    def raise_as_django(self) -> NoReturn:
+        """Raise the error that is being handled, one of the driver's as Django's."""
+        with self.wrap_database_errors:
+            raise  # noqa: PLE0704 - the caller handles it
 
     def _heed_host(self) -> None:
         """Where `SimpleTestCase` forbids queries it puts stand-ins, which raise, in the place of

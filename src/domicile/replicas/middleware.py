@@ -41,7 +41,9 @@ class ReadYourWritesMiddleware:
             return self.__acall__(request)
         with unit_of_work() as reading:
             self.begin(request)
-            response = self.answer(request, self.get_response(request))
+            response = self.get_response(request)
+            if refused := raised_behind(request):
+                response = self.process_exception(request, refused) or response
             return self.end(request, response, reading)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
@@ -52,8 +54,9 @@ class ReadYourWritesMiddleware:
             else:
                 self.begin(request)
             response = await self.get_response(request)
-            if raised_behind(request):
-                response = await sync_to_async(self.answer)(request, response)
+            if refused := raised_behind(request):
+                answer = sync_to_async(self.process_exception)
+                response = await answer(request, refused) or response
             if reading.wrote or in_session:
                 return await sync_to_async(self.end)(request, response, reading)
             return self.end(request, response, reading)
@@ -67,15 +70,6 @@ class ReadYourWritesMiddleware:
             carry_positions(request.session.get(_SESSION_KEY, ""))
         if header is not None:
             carry_positions(request.headers.get(header, ""))
-
-    def answer(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        """Return the response; another where not the view would have written to a read-only site,
-        but a middleware behind this one, such as that which saves the session.
-        """
-        error = raised_behind(request)
-        if error is None:
-            return response
-        return self.process_exception(request, error) or response
 
     def end(
         self, request: HttpRequest, response: HttpResponseBase, reading: Reading

@@ -70,7 +70,7 @@ class SchemaStore(PostgresStore):
         self.create_beside(name, name)
 
     def create_beside(self, name: str, other: str) -> None:
-        with _naming_taken(name):
+        with _taken(self.noun, name):
             if conf().roles:
                 self._create_with_role(name, tenant_role(self._database, other))
             else:
@@ -119,7 +119,7 @@ class SchemaStore(PostgresStore):
         version: str = "",
         without: str = "",
     ) -> list[str]:
-        with transaction.atomic(using=self.connection.alias), _naming_taken(target):
+        with transaction.atomic(using=self.connection.alias), _taken(self.noun, target):
             script = self._script(source, version)
             role = tenant_role(self._database, target) if conf().roles else None
             if role:
@@ -241,7 +241,7 @@ class DatabaseStore(PostgresStore):
 
     def create(self, name: str) -> None:
         self._refuse_transaction("created")
-        with _taken(name):
+        with _taken(self.noun, name):
             self._run("CREATE DATABASE {database}", database=name)
 
     def names(self) -> set[str]:
@@ -262,7 +262,7 @@ class DatabaseStore(PostgresStore):
     ) -> None:
         """The server copies files; nobody may be connected to the source meanwhile."""
         self._refuse_transaction("cloned")
-        with _taken(target):
+        with _taken(self.noun, target):
             self._run("CREATE DATABASE {target} TEMPLATE {source}", target=target, source=source)
         try:
             self.check_clone(source, target, fingerprint)
@@ -274,7 +274,7 @@ class DatabaseStore(PostgresStore):
         self._refuse_transaction("renamed")
         if not self.exists(old):
             raise HomeMissing(f"There is no database {old!r} to rename.")
-        with _taken(new):
+        with _taken(self.noun, new):
             self._run("ALTER DATABASE {old} RENAME TO {new}", old=old, new=new)
 
     def drop(self, name: str) -> None:
@@ -303,24 +303,13 @@ def _take_out(cursor: Any, schema: str, app: str) -> list[str]:
 
 
 @contextmanager
-def _naming_taken(name: str) -> Iterator[None]:
-    """Say so where there is a schema of that name."""
+def _taken(noun: str, name: str) -> Iterator[None]:
+    """Say so where there is one of that name, which was to be made."""
     try:
         yield
     except ProgrammingError as error:
-        if isinstance(error.__cause__, errors.DuplicateSchema):
-            raise HomeExists(f"There is a schema {name!r} already.") from error
-        raise
-
-
-@contextmanager
-def _taken(name: str) -> Iterator[None]:
-    """Say so where there is a database of that name."""
-    try:
-        yield
-    except ProgrammingError as error:
-        if isinstance(error.__cause__, errors.DuplicateDatabase):
-            raise HomeExists(f"There is a database {name!r} already.") from error
+        if isinstance(error.__cause__, errors.DuplicateSchema | errors.DuplicateDatabase):
+            raise HomeExists(f"There is a {noun} {name!r} already.") from error
         raise
 
 
