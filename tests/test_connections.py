@@ -176,6 +176,26 @@ def test_tenant_that_moved_to_a_database_of_its_own(pair, own):
     assert moved.connection is None
 
 
+def test_a_placement_whose_settings_changed_is_reached_anew(pair, own):
+    a, d, f = pair[0], own[0], own[-1]
+    connections[a.alias].ensure_connection()
+    closed, kept = connections[d.alias], connections[f.alias]
+    closed.ensure_connection()
+    placements = {
+        **settings.DOMICILE["PLACEMENTS"],
+        a.placement.template: {"DATABASE": "postgres15", "SCHEMA": "other_{slug}"},
+        d.placement.template: {"DATABASE": "postgres15", "NAME": "other_{slug}"},
+    }
+    with domicile_settings(PLACEMENTS=placements):
+        elsewhere = connections[a.alias]
+        assert elsewhere.owner is connections["postgres15"]
+        assert elsewhere.schema.startswith("other_")
+        assert connections[d.alias] is not closed
+        assert closed.connection is None
+        assert connections[f.alias] is kept
+    assert connections[a.alias].owner is connections.static("default")
+
+
 def test_wrappers_are_bounded(pair):
     a, _ = pair
     enrol(a, "1")

@@ -24,7 +24,8 @@ from psycopg.client_cursor import ClientCursorMixin
 
 from domicile.backends import sharing
 from domicile.backends.postgresql.cursors import SwitchingCursor, switching_class
-from domicile.backends.sharing import SESSION_ATTRIBUTES, SharedSession
+from domicile.backends.session import SESSION_ATTRIBUTES
+from domicile.backends.sharing import SharedSession
 from domicile.connections import HomeConnectionHandler
 
 #: What belongs to an alias: `SharedSession.view()` sets these.

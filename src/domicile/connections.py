@@ -118,6 +118,16 @@ class HomeConnectionHandler(ConnectionHandler):
             return None
         return static.get(DEFAULT_DB_ALIAS if alias == SHARED_ALIAS else alias)
 
+    def opened_home(self, home: Home) -> Any:
+        """Return this thread's wrapper of a home; None: it has none yet."""
+        holder = self._of_thread if _get_running_loop() is None else self._connections
+        try:
+            wrappers: Wrappers = holder.wrappers
+        except AttributeError:
+            return None
+        last = wrappers.last
+        return last if last is not None and last.home is home else wrappers.get(home.alias)
+
     def _first(self, alias: str) -> Any:
         """Return what has no wrapper yet among the static ones."""
         if alias in self.settings:
@@ -212,10 +222,11 @@ class HomeConnectionHandler(ConnectionHandler):
 
     def _wrapper_of(self, home: Home, wrappers: Wrappers) -> SharedSession:
         wrapper = wrappers.get(home.alias)
-        if wrapper is None or (wrapper.home is not home and wrapper.home != home):
-            if wrapper is not None:  # The tenant has moved.
+        if wrapper is None or not _reaches(wrapper, home):
+            if wrapper is not None:
                 self.forget(home.alias)
             wrapper = self.open(home)
+            wrapper.opened_by = conf()
             wrappers.put(home.alias, wrapper)
         wrapper.home = home  # The same one, by which it is known again without a comparison.
         wrappers.last = wrapper
@@ -266,6 +277,22 @@ def _limit(wrapper: Any) -> None:
 def _differs(wrapper: Any, settings: Mapping[str, Any]) -> bool:
     """Whether a database's settings have changed since its wrapper was made."""
     return wrapper.settings_dict is not settings and bool(wrapper.settings_dict != settings)
+
+
+def _reaches(wrapper: Any, home: Home) -> bool:
+    """Whether a wrapper reaches a home still: no tenant has moved, and no setting has changed by
+    which it was opened.
+    """
+    if wrapper.home is home:
+        return True
+    if wrapper.home != home:
+        return False
+    before, now, template = wrapper.opened_by, conf(), home.placement.template
+    if before is now:
+        return True
+    if not owns_session(wrapper):
+        return False
+    return wrapper.in_atomic_block or before.placement(template) == now.placement(template)
 
 
 def configured(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -52,7 +52,6 @@ def read_only() -> frozenset[str]:
 
 def install() -> None:
     """Guard the connections of this thread, and those that will be opened."""
-    connection_created.connect(_opened, dispatch_uid="domicile.guards")
     setting_changed.connect(_reset, dispatch_uid="domicile.guards")
     _guard_all()
 
@@ -64,6 +63,8 @@ def _opened(connection: Any, **_: Any) -> None:
 
 
 def _guard_all() -> None:
+    if read_only() or _compares_atomic():  # Who has nothing to guard pays for no connection.
+        connection_created.connect(_opened, dispatch_uid="domicile.guards")
     for connection in connections.all(initialized_only=True):
         _guard(connection)
 
@@ -72,12 +73,16 @@ def _guard(connection: Any) -> None:
     wanted = []
     if connection.alias in read_only():
         wanted.append(refuse_write)
-    if conf().writes_outside_atomic in ("error", "warn"):
+    if _compares_atomic():
         wanted.append(compare_atomic)
     wrappers = connection.execute_wrappers
     if wanted or wrappers:
         others = [wrapper for wrapper in wrappers if wrapper not in _GUARDS]
         wrappers[:] = [*wanted, *others]  # The last is taken off by whoever put it there.
+
+
+def _compares_atomic() -> bool:
+    return conf().writes_outside_atomic in ("error", "warn")
 
 
 def refuse_beside_transaction(what: str, *written: Any) -> None:

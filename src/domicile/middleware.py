@@ -73,7 +73,7 @@ class TenantMiddleware:
             visit = await sync_to_async(self.receive)(request)
         if not isinstance(visit, Visit):
             return visit
-        async with visit:
+        with visit:
             response = await self.get_response(request)
             if missed := raised_behind(request):
                 answer = sync_to_async(self.process_exception)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -97,7 +97,10 @@ class Route:
         if not is_tenant_alias(alias):
             return nearby(alias)
         # As of all rows by time, reads of a tenant's periods are the primary's.
-        return alias if AT_PERIOD in alias else nearby_tenant(alias)
+        if AT_PERIOD in alias:
+            return alias
+        home = connections[alias].home  # type: ignore[attr-defined]
+        return alias if home is None else nearest_to(home)
 
 
 class FixedRoute(Route):
@@ -110,7 +113,14 @@ class FixedRoute(Route):
 
     def straight(self, home: Home | None, origin: str | None, write: bool) -> str:
         alias = SHARED_ALIAS if self.is_shared and home is not None else self.alias
-        return alias if write or self.readers is None else nearest(alias, self.readers)
+        readers = self.readers
+        if write or readers is None or must_read_primary.get():
+            return alias
+        opened = connections.opened(alias)  # type: ignore[attr-defined]
+        if opened is not None and opened.in_atomic_block and _is_bound(readers, opened):
+            return alias
+        chosen = readers.choose()
+        return alias if chosen == DEFAULT_DB_ALIAS else chosen
 
 
 class TenantRoute(Route):
@@ -129,7 +139,7 @@ class ReplicatedTenantRoute(Route):
     def straight(self, home: Home | None, origin: str | None, write: bool) -> str | None:
         if origin is None or home is None or home.alias != origin:
             return None
-        return origin if write else nearby_tenant(origin)
+        return origin if write else nearest_to(home)
 
 
 #: Model → route, of the models that the project has now: what is looked up first.
@@ -236,43 +246,37 @@ def _is_bound(readers: Readers, connection: Any) -> bool:
 
 def nearby(alias: str) -> str:
     """Return an alias to read from what is at `alias`: a replica's, outside its `atomic()`."""
-    readers = readers_of(alias)
-    return alias if readers is None else nearest(alias, readers)
+    return _straight_to(alias).straight(None, None, write=False)
 
 
-def nearest(alias: str, readers: Readers) -> str:
-    """Return the same where it is known who else serves its reads."""
-    if must_read_primary.get():
-        return alias
-    opened = connections.opened(alias)  # type: ignore[attr-defined]
-    if opened is not None and opened.in_atomic_block and _is_bound(readers, opened):
-        return alias
-    chosen = readers.choose()
-    return alias if chosen == DEFAULT_DB_ALIAS else chosen
+@lru_cache(maxsize=1024)
+def _straight_to(alias: str) -> FixedRoute:
+    return FixedRoute(alias)
 
 
-def nearby_tenant(alias: str) -> str:
+def nearest_to(home: Home) -> str:
     """Return an alias to read a tenant from: one of its home on a replica, outside `atomic()`."""
-    connection: Any = connections[alias]
-    host, readers = _host_of(connection.home and connection.home.placement.template)
+    alias = home.alias
+    host, readers = _host_of(home.placement.template)
     if readers is None or must_read_primary.get():
         return alias
-    if connection.in_atomic_block and _is_bound(readers, connection):
+    opened = connections.opened_home(home)  # type: ignore[attr-defined]
+    if opened is not None and opened.in_atomic_block and _is_bound(readers, opened):
         return alias
     chosen = readers.choose()
     return alias if chosen == host else f"{alias}{AT_REPLICA}{chosen}"
 
 
 @cache
-def _host_of(template: str | None) -> tuple[str | None, Readers | None]:
+def _host_of(template: str) -> tuple[str | None, Readers | None]:
     """Return the database where a placement has its homes, and who else serves its reads."""
-    host = template and conf().placement(template).database
-    return (host, readers_of(host)) if host else (None, None)
+    host = conf().placement(template).database
+    return (None, None) if host is None else (host, readers_of(host))
 
 
 def reset() -> None:
     """Forget what was compiled."""
-    for compiled in (rules, replicated, _host_of):
+    for compiled in (rules, replicated, _host_of, _straight_to):
         compiled.cache_clear()
     _lodgings.clear()
     routes.clear()

@@ -17,7 +17,7 @@ from domicile.conf import conf
 from domicile.exceptions import ConnectionLimitReached
 
 if TYPE_CHECKING:
-    from domicile.backends.sharing import Session
+    from domicile.backends.session import Session
 
 
 #: Seconds; a cursor that is closed makes its connection idle, and tells nobody.

@@ -1,21 +1,19 @@
 """One session, many aliases.
 
-A session is one physical connection of one thread, with its transaction. Django keeps a session's
-state on the wrapper of its alias; here it is kept on a `Session`, and any number of wrappers, one
-for each alias, look at the same one. So tenants of one database share a connection and a
-transaction, while each wrapper knows the home that its alias stands for.
+Django keeps a session's state on the wrapper of its alias; here it is kept on a `Session`, and any
+number of wrappers, one for each alias, look at the same one. So tenants of one database share a
+connection and a transaction, while each wrapper knows the home that its alias stands for.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import cached_property
 from inspect import unwrap
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
-from weakref import WeakSet
+from typing import Any, ClassVar, NoReturn, Self
 
 from django.apps import apps
 from django.db import DEFAULT_DB_ALIAS
@@ -27,141 +25,22 @@ from django.db.backends.utils import CursorWrapper
 from domicile.backends.catalog import Catalog, Facts
 from domicile.backends.homes import HomeStore
 from domicile.backends.replay import Replay
+from domicile.backends.session import SESSION_ATTRIBUTES, STATIC, Session, session_attribute
 from domicile.backends.transfer import HomeEnd
-from domicile.conf import Layout, PlacementTemplate
-from domicile.context import Frame, bind, innermost
+from domicile.conf import Layout, PlacementTemplate, Settings
+from domicile.context import bind
 from domicile.exceptions import NotSupported
 from domicile.placement import Home
 
-if TYPE_CHECKING:
-    from domicile.backends.limits import OpenConnections
-
-#: What `BaseDatabaseWrapper.__init__` and the engines keep on a wrapper that belongs to the
-#: physical connection, not to the alias. `tests/test_django_internals.py` fails when Django adds
-#: to it.
-SESSION_ATTRIBUTES = (
-    "connection",
-    "queries_log",
-    "force_debug_cursor",
-    "autocommit",
-    "in_atomic_block",
-    "savepoint_state",
-    "savepoint_ids",
-    "atomic_blocks",
-    "commit_on_exit",
-    "needs_rollback",
-    "rollback_exc",
-    "close_at",
-    "closed_in_transaction",
-    "errors_occurred",
-    "health_check_enabled",
-    "health_check_done",
-    "_thread_sharing_lock",
-    "_thread_sharing_count",
-    "_thread_ident",
-    "run_on_commit",
-    "run_commit_hooks_on_set_autocommit_on",
-    "execute_wrappers",
-    "_named_cursor_idx",
-    "isolation_level",
-    "transaction_mode",
-)
+#: What Django makes with each wrapper, and no query asks for: a view makes it when it is asked.
+_PARTS = ("client", "creation", "introspection", "validation")
 
 
-#: Where a session stands that is set as its database's settings say.
-STATIC = "static"
-
-
-class Session:
-    """One physical connection of one thread, with its transaction, and the home it is set to."""
-
-    _named_cursor_idx = 0
-    connection: Any = None
-    autocommit: bool
-    in_atomic_block: bool
-    needs_rollback: bool
-    errors_occurred: bool
-    health_check_enabled: bool
-    health_check_done: bool
-    close_at: float | None
-    execute_wrappers: list[Any]
-    _thread_ident: int
-    #: When it was opened last (`time.monotonic()`).
-    opened_at: float | None = None
-    #: Who counts this session, where it belongs to one tenant alone.
-    limits: OpenConnections | None = None
-
-    def __init__(self) -> None:
-        self.forget()
-        self.lock = threading.RLock()
-        self._open_cursors: WeakSet[Any] = WeakSet()
-
-    def forget(self) -> None:
-        """The server's state is not known any more: the next statement sets it."""
-        self.place: object = None
-        #: The activation in which it arrived there.
-        self.frame: Frame | None = None
-
-    def arrived(self, place: object) -> None:
-        """The server was set to `place`, and nothing since can have changed that."""
-        self.place = place
-        self.frame = innermost.get()
-
-    def track(self, cursor: Any) -> Any:
-        """Count a cursor as in use until it is closed, or nobody holds it any more."""
-        driver_cursor, open_cursors = cursor.cursor, self._open_cursors
-
-        def close() -> None:
-            open_cursors.discard(driver_cursor)
-            driver_cursor.close()
-
-        open_cursors.add(driver_cursor)
-        cursor.close = close
-        return cursor
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether it is in a transaction or, where cursors are counted, one is open."""
-        return self.in_atomic_block or not self.autocommit or bool(self._open_cursors)
-
-    def close_if_idle(self) -> bool:
-        """Close the connection unless it is in use; tell whether it is closed now.
-
-        Any thread may call this: the owner starts nothing without the lock.
-        """
-        if not self.lock.acquire(blocking=False):
-            return False
-        try:
-            if self.connection is None:
-                return True
-            if self.is_busy:
-                return False
-            connection, self.connection = self.connection, None
-            self.forget()
-            connection.close()
-            return True
-        finally:
-            self.lock.release()
-
-
-def _session_attribute(name: str) -> property:
-    """Return the property by which wrappers have an attribute of their session.
-
-    Its functions name the attribute in their code: Python then inlines them where they are used,
-    which is a dozen times a query.
-    """
-    functions: dict[str, Any] = {}
-    exec(_ACCESS.format(name=name), functions)
-    return property(functions["getter"], functions["setter"])
-
-
-_ACCESS = """
-def getter(wrapper):
-    return wrapper.session.{name}
-
-def setter(wrapper, value):
-    wrapper.session.{name} = value
-"""
+def _part(name: str) -> cached_property[Any]:
+    """Return the attribute by which wrappers that were not given a part make it."""
+    part = cached_property(lambda wrapper: getattr(wrapper, f"{name}_class")(wrapper))
+    part.__set_name__(SharedSession, name)
+    return part
 
 
 def _own(function: Any, module: Any) -> Any:
@@ -240,6 +119,8 @@ class SharedSession(BaseDatabaseWrapper):
         #: The wrapper, of an alias of `DATABASES`, that speaks for this one in tests.
         self.host: SharedSession = self
         self.home: Home | None = None
+        #: The settings by which a home's wrapper was opened.
+        self.opened_by: Settings | None = None
         self.place: object = STATIC
         super().__init__(settings_dict, alias)
 
@@ -257,11 +138,7 @@ class SharedSession(BaseDatabaseWrapper):
         view.alias = alias
         view.settings_dict = self.settings_dict
         view.features = self.features
-        view.client = self.client_class(view)
-        view.creation = self.creation_class(view)
-        view.introspection = self.introspection_class(view)
         view.ops = self.ops_class(view)
-        view.validation = self.validation_class(view)
         return view
 
     def copy(self, alias: str | None = None) -> Self:
@@ -415,4 +292,6 @@ class SharedSession(BaseDatabaseWrapper):
 
 
 for _name in SESSION_ATTRIBUTES:
-    setattr(SharedSession, _name, _session_attribute(_name))
+    setattr(SharedSession, _name, session_attribute(_name))
+for _name in _PARTS:
+    setattr(SharedSession, _name, _part(_name))

@@ -49,7 +49,10 @@ class UnitOfWork(Scope):
         traceback: TracebackType | None = None,
     ) -> None:
         inner = innermost.get()
-        super().__exit__()
+        if inner is not None and inner.opener is self:
+            innermost.set(inner.outer)
+        else:
+            super().__exit__()
         outer = innermost.get()
         if outer is not None and inner is not None and not outer.is_implicit:
             outer.wrote |= inner.wrote

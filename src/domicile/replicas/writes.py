@@ -69,14 +69,14 @@ def _reconnect(context: dict[str, Any]) -> None:
 
 def install() -> None:
     """Attend to the primaries that the rules name: those that are open, and those that will be."""
-    connection_created.connect(_opened, dispatch_uid="domicile.replicas.writes")
     setting_changed.connect(_reset, dispatch_uid="domicile.replicas.writes")
     _attend_to_all()
 
 
 def _attend_to_all() -> None:
-    if replicated().readers:
+    if replicated().readers:  # Who has no replicas pays for no connection.
         reads.install()
+        connection_created.connect(_opened, dispatch_uid="domicile.replicas.writes")
     for connection in connections.all(initialized_only=True):
         _opened(connection)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from copy import deepcopy
 from functools import cached_property, lru_cache
 from inspect import unwrap
+from operator import itemgetter
 from typing import Any, ClassVar
 
 from django.core.signals import setting_changed
@@ -48,10 +50,15 @@ _MAKES_POOL = (
     *("HOST", "PORT", "NAME", "USER", "PASSWORD"),
     *("OPTIONS", "TIME_ZONE", "CONN_HEALTH_CHECKS", "CONN_MAX_AGE"),
 )
+_making_pool = itemgetter(*_MAKES_POOL)
+#: What makes an alias's pool, the settings it was read from, and the key: each request asks five
+#: times.
+_pool_keys: dict[str, tuple[Any, Any, str]] = {}
 _pool_of = base.DatabaseWrapper.pool.fget
 #: Django's, less a look for an event loop: whoever asks for a cursor has had that look.
 _create_cursor = unwrap(base.DatabaseWrapper.create_cursor)
-_MET_LIMIT = 50_000
+#: The homes that a process remembers the way to: about a kilobyte each.
+_MAX_WAYS = 10_000
 
 
 def _named_by(rule: Any) -> Collection[str]:
@@ -60,41 +67,31 @@ def _named_by(rule: Any) -> Collection[str]:
     return named
 
 
-class Met:
-    """What this process knows of a home it has been to."""
-
-    __slots__ = ("has_twins", "reported", "there_until")
-
-    def __init__(self) -> None:
-        #: Tables of the next home of the path have, or may have, the same names.
-        self.has_twins = bool(conf().shared_apps)
-        #: The path that the server reports of a session at that home; None: not known yet.
-        self.reported: bytes | None = None
-        #: The home was seen, and is not looked for again before then (`time.monotonic()`).
-        self.there_until = 0.0
-
-    def seen(self) -> None:
-        self.there_until = time.monotonic() + conf().registry_max_age
-
-
-#: The homes that this process has been to, by server, database and path.
-_met: dict[tuple[str, ...], Met] = {}
-
-
-@lru_cache(maxsize=1024)
-def _way_to(placement: Placement, beside: Placement | None, database: str, role: str | None) -> Way:
+@lru_cache(maxsize=_MAX_WAYS)
+def _way_to(
+    placement: Placement, beside: Placement | None, server: tuple[str, str, str], role: str | None
+) -> Way:
+    """Return the way to a schema on a server, which is its host, port and database."""
     template, roles = conf().placement(placement.template), conf().roles
     schemas = [template.locate(placement.name)]
     if beside is not None:
         schemas.append(conf().placement(beside.template).locate(beside.name))
     path = (*schemas, *template.extra_schemas)
-    return Way(path, tenant_role(database, schemas[-1]) if roles else role, roles=roles)
+    way = Way(path, tenant_role(server[-1], schemas[-1]) if roles else role, roles=roles)
+    # The tenant's own home may have kept the tables.
+    way.has_twins = bool(conf().shared_apps) or beside is not None
+    return way
+
+
+@lru_cache
+def _way_back(role: str | None) -> Way:
+    return Way((), role, roles=conf().roles)
 
 
 def _reset(*, setting: str, **_: Any) -> None:
     if setting == "DOMICILE":
         _way_to.cache_clear()
-        _met.clear()
+        _way_back.cache_clear()
 
 
 setting_changed.connect(_reset, dispatch_uid="domicile.backends.postgresql")
@@ -139,9 +136,15 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
         """What aliases have in common that take connections from the same pool: their settings,
         and the rules that name them, which may set up sessions.
         """
-        settings, rules = self.settings_dict, enumerate(conf().rules)
+        made_by, configuration = _making_pool(self.settings_dict), conf()
+        known = _pool_keys.get(self.alias)
+        if known is not None and known[0] == made_by and known[1] is configuration:
+            return known[2]
+        rules = enumerate(configuration.rules)
         named_by = [number for number, rule in rules if self.alias in _named_by(rule)]
-        return repr([*(settings[name] for name in _MAKES_POOL), named_by])
+        key = repr([*made_by, named_by])
+        _pool_keys[self.alias] = deepcopy(made_by), configuration, key
+        return key
 
     @cached_property
     def pg_version(self) -> int:
@@ -153,12 +156,13 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
 
     @cached_property
     def way(self) -> Way:
-        """How its session gets to its home."""
-        role = self.settings_dict["OPTIONS"].get("assume_role")
-        if self.home is None or self.owner is self:
-            return Way((), role, roles=conf().roles)
-        home = self.home
-        return _way_to(home.placement, home.beside, self.settings_dict["NAME"], role)
+        """How its session gets to its home, and what this process knows of that."""
+        settings, home = self.settings_dict, self.home
+        role = settings["OPTIONS"].get("assume_role")
+        if home is None or self.owner is self:
+            return _way_back(role)
+        server = (settings["HOST"], str(settings["PORT"]), settings["NAME"] or "")
+        return _way_to(home.placement, home.beside, server, role)
 
     @property
     def search_path(self) -> tuple[str, ...]:
@@ -175,25 +179,6 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
         """The role its statements run as; None: the one that logged in."""
         return self.way.role
 
-    @cached_property
-    def tracked(self) -> bool:
-        """Whether the server does not tell all of a session's state by itself."""
-        return conf().roles or self.owner.pg_version < REPORTS_PATH
-
-    @cached_property
-    def met(self) -> Met | None:
-        """What is known of the home; None where it is not another's schema."""
-        if self.schema is None:
-            return None
-        if len(_met) >= _MET_LIMIT:
-            _met.clear()
-        settings = self.settings_dict
-        server = (settings["HOST"], str(settings["PORT"]), settings["NAME"] or "")
-        met = _met.setdefault((*server, *self.search_path), Met())
-        if self.home is not None and self.home.beside is not None:
-            met.has_twins = True  # The tenant's own home may have kept the tables.
-        return met
-
     def pending_switch(self, pgconn: Any) -> Switch | None:
         """Return what has to be sent before the next statement; None: the session is known to be at
         this alias's home, and the home to be there.
@@ -202,34 +187,34 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
         each process looks again every `REGISTRY_MAX_AGE` seconds; and, where a missing table would
         not be an error but the shared one of that name, in each activation.
         """
-        session, met = self.session, self.met
+        session, way = self.session, self.way
         stands = session.place is self.place
-        if met is None:
+        if not way.path:
             at_home = stands and (pgconn.parameter_status(_PATH) or b"") == (
                 self.connection.initial_path
             )
-            return None if at_home else self.way.switch
-        was_seen = time.monotonic() < met.there_until
+            return None if at_home else way.switch
+        was_seen = time.monotonic() < way.there_until
         if (
             stands
             and was_seen
-            and (not met.has_twins or session.frame is innermost.get())
-            and (pgconn.parameter_status(_PATH) or b"") == met.reported
+            and (not way.has_twins or session.frame is innermost.get())
+            and (pgconn.parameter_status(_PATH) or b"") == way.reported
         ):
             return None
-        return self.way.switch if was_seen and not met.has_twins else self.way.looking_switch
+        return way.switch if was_seen and not way.has_twins else way.looking_switch
 
     @property
     def is_stranger(self) -> bool:
         """Whether this process does not know yet how the server reports this alias's home."""
-        met = self.met
-        return met is not None and met.reported is None
+        way = self.way
+        return bool(way.path) and way.reported is None
 
     def arrived(self, switch: Switch) -> None:
         """The session is at home by that switch."""
         self.session.arrived(self.place)
-        if switch is not self.way.switch and self.met is not None:
-            self.met.seen()
+        if switch is not self.way.switch:
+            self.way.there_until = time.monotonic() + conf().registry_max_age
 
     def introduce(self, connection: Any) -> None:
         """Go to a home that is a stranger, and learn how the server reports it."""
@@ -239,8 +224,7 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
             self.session.forget()
             self.raise_if_missing(error)
             raise
-        if self.met is not None:
-            self.met.reported = connection.pgconn.parameter_status(_PATH) or b""
+        self.way.reported = connection.pgconn.parameter_status(_PATH) or b""
         self.arrived(self.way.looking_switch)
 
     def raise_if_missing(self, error: BaseException) -> None:
@@ -272,9 +256,11 @@ class DatabaseWrapper(SharedSession, base.DatabaseWrapper):  # type: ignore[name
                     f" Domicile. {self.home.cure}"
                 ) from error
             raise
-        # Some of the driver's cursors have slots alone: they cannot change class later.
-        connection.cursor_factory = switching_class(connection.cursor_factory)
-        connection.server_cursor_factory = switching_class(connection.server_cursor_factory)
+        if not hasattr(connection, "reports_path"):  # Otherwise a pool hands it out again.
+            # Some of the driver's cursors have slots alone: they cannot change class later.
+            connection.cursor_factory = switching_class(connection.cursor_factory)
+            connection.server_cursor_factory = switching_class(connection.server_cursor_factory)
+            connection.reports_path = connection.pgconn.server_version >= REPORTS_PATH
         return connection
 
     def _raise_if_exhausted(self, error: OperationalError) -> None:

@@ -79,7 +79,8 @@ class SwitchingCursor(DriverCursor):
         except BaseException as error:
             self._failed(error)
             raise
-        if wrapper.tracked or self._conn._pipeline is not None:
+        conn: Any = self._conn
+        if wrapper.way.roles or not conn.reports_path or conn._pipeline is not None:
             self._sent(query, switch)
         elif switch is not None:
             wrapper.arrived(switch)
@@ -205,7 +206,9 @@ class SwitchingCursor(DriverCursor):
         wrapper = self.wrapper
         if wrapper is None:
             return
-        if self._conn._pipeline is not None or (wrapper.tracked and self._unsettled(query)):
+        conn: Any = self._conn
+        is_tracked = wrapper.way.roles or not conn.reports_path
+        if conn._pipeline is not None or (is_tracked and self._unsettled(query)):
             wrapper.session.forget()
         elif switch is not None:
             wrapper.arrived(switch)

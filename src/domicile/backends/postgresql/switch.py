@@ -63,15 +63,23 @@ class Switch:
 
 
 class Way:
-    """How a session gets to a home.
+    """How a session gets to a home, and what this process knows of that.
 
     :param path: the schemas to read from, the home's own first; empty: as the server is set up.
     :param role: the role to be; with `roles` on, None means the one that logged in.
     """
 
+    #: Tables of the next home of the path have, or may have, the same names.
+    has_twins = False
+    #: The path that the server reports of a session there; None: not known yet.
+    reported: bytes | None = None
+    #: The home was seen, and is not looked for again before then (`time.monotonic()`).
+    there_until = 0.0
+
     def __init__(self, path: tuple[str, ...], role: str | None, *, roles: bool) -> None:
         self.path = path
         self.role = role
+        self.roles = roles
         self.switch = Switch.to(path, role, roles=roles)
 
     @cached_property
