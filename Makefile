@@ -1,4 +1,4 @@
-# make test ARGS="-k name" JOBS=2     pytest's arguments, and processes per pair
+# make test ARGS="-k name" JOBS=3     pytest's arguments, and processes per pair (they often wait)
 # make demo CHECK=1                   tries the demo and ends
 DEMO_PYTHON ?= .venv/demo/bin/python
 BENCH_PYTHON ?= .venv/py313-django61/bin/python
@@ -10,7 +10,7 @@ demo:
 	@$(DEMO_PYTHON) demo/manage.py campus $(if $(CHECK),--check)
 
 test:
-	@JOBS=$(or $(JOBS),2) scripts/test $(ARGS)
+	@JOBS=$(or $(JOBS),3) scripts/test $(ARGS)
 
 lint:
 	@scripts/lint

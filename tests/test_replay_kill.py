@@ -16,7 +16,7 @@ from domicile.fleet.replay.plan import NEWEST, Target
 from domicile.placement import Home
 from tests import chain, servers
 from tests.growing import migrations
-from tests.processes import Process, eventually
+from tests.processes import FIRST, Forker, eventually
 from tests.tenants import DATABASES
 from tests.test_replay import check_alike, facts, in_use, migrate, migrate_by_django, tenants
 from tests.testproject.universities.models import University
@@ -74,19 +74,21 @@ from tests.test_replay_kill import FileNotes
 
 class Deadly(FileNotes):
     def write(self, home, note):
-        global left
-        left -= 1
-        if left == 0 and not late:
+        self.left -= 1
+        if self.left == 0 and not self.late:
             os.kill(os.getpid(), signal.SIGKILL)
         super().write(home, note)
-        if left == 0:
+        if self.left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-request = json.loads(sys.stdin.readline())
-left, late = request["left"], request["late"]
-migrator = HomeMigrator(note=Deadly(request["path"]))
-for slug in request["slugs"]:
-    tell(done=migrator.migrate(registry.by_slug(slug).home).how)
+def work(path, slugs, left, late):
+    tell(pid=os.getpid())
+    notes = Deadly(path)
+    notes.left, notes.late = left, late
+    migrator = HomeMigrator(note=notes)
+    for slug in slugs:
+        migrator.migrate(registry.by_slug(slug).home)
+    tell(done=True)
 """
 
 
@@ -106,15 +108,16 @@ class FileNotes:
         return json.loads(self.path.read_text()) if self.path.exists() else {}
 
 
-def killed(path: Path, homes: list[University], left: int, *, late: bool) -> bool:
-    """Migrate homes in a process that is killed at a note, before or after that is written."""
-    with Process(SCRIPT) as process:
-        process.ask(path=str(path), slugs=[each.slug for each in homes], left=left, late=late)
-        try:
-            for _ in homes:
-                process.hear()
-        except AssertionError:
-            return True
+def killed(doomed: Forker, path: Path, homes: list[University], left: int, *, late: bool) -> bool:
+    """Migrate homes in a process that is killed at a note, before or after that is written; tell
+    whether it was, or came to its end.
+    """
+    doomed.fork(path=str(path), slugs=[each.slug for each in homes], left=left, late=late)
+    told = doomed.outcome()
+    if "ended" in told:
+        return True
+    assert told == {"done": True}, told
+    assert "ended" in doomed.hear()
     return False
 
 
@@ -126,18 +129,19 @@ def killed(path: Path, homes: list[University], left: int, *, late: bool) -> boo
 def test_killed_at_each_statement(place: str, sources: dict[str, str], tmp_path: Path) -> None:
     if place == "mariadb":
         servers.require("mariadb")
-    notes, left = FileNotes(tmp_path / "notes"), 1
+    notes, left = FileNotes(tmp_path / "notes"), FIRST
     with tenants("accra", "kumasi", "django", placement=place) as (*homes, model):
         with migrations(tmp_path, sources):
             migrate_by_django(model)
             expected = described(model)
-            while killed(notes.path, homes, left, late=left % 2 == 0):
-                for each in homes:
-                    migrate(HomeMigrator(note=notes), each)
-                    assert described(each) == expected
-                    assert notes.read(each.home) == {}
-                    migrate(HomeMigrator(Target("students", "0001")), each)
-                left += 1
+            with Forker(SCRIPT) as doomed:
+                while killed(doomed, notes.path, homes, left, late=left % 4 > 1):
+                    for each in homes:
+                        migrate(HomeMigrator(note=notes), each)
+                        assert described(each) == expected
+                        assert notes.read(each.home) == {}
+                        migrate(HomeMigrator(Target("students", "0001")), each)
+                    left += 2
             assert [described(each) for each in homes] == [expected] * 2
         assert left > 4
 
@@ -162,7 +166,8 @@ def test_a_half_done_migration_is_not_left_behind(tmp_path: Path) -> None:
     back, there = Target("students", "0001"), Target("students", "0003")
     with tenants("accra", "django") as (accra, model), migrations(tmp_path, CONCURRENT):
         migrate_by_django(model)
-        assert killed(notes.path, [accra], 2, late=False)
+        with Forker(SCRIPT) as doomed:
+            assert killed(doomed, notes.path, [accra], 2, late=False)
         with pytest.raises(HomeCutOff, match=r"students\.0003_concurrent was cut off half done"):
             HomeMigrator(back, note=notes).migrate(accra.home)
         for target in (there, back, NEWEST):

@@ -125,8 +125,7 @@ class HomeConnectionHandler(ConnectionHandler):
             wrappers: Wrappers = holder.wrappers
         except AttributeError:
             return None
-        last = wrappers.last
-        return last if last is not None and last.home is home else wrappers.get(home.alias)
+        return wrappers.views.get(home.alias) or wrappers.own.get(home.alias)
 
     def _first(self, alias: str) -> Any:
         """Return what has no wrapper yet among the static ones."""

@@ -100,7 +100,7 @@ class Route:
         if AT_PERIOD in alias:
             return alias
         home = connections[alias].home  # type: ignore[attr-defined]
-        return alias if home is None else nearest_to(home)
+        return (home and _TO_TENANTS.straight(home, alias, write=False)) or alias
 
 
 class FixedRoute(Route):
@@ -139,8 +139,17 @@ class ReplicatedTenantRoute(Route):
     def straight(self, home: Home | None, origin: str | None, write: bool) -> str | None:
         if origin is None or home is None or home.alias != origin:
             return None
-        return origin if write else nearest_to(home)
+        host, readers = _hosts[home.placement.template]
+        if write or readers is None or must_read_primary.get():
+            return origin
+        opened = connections.opened_home(home)  # type: ignore[attr-defined]
+        if opened is not None and opened.in_atomic_block and _is_bound(readers, opened):
+            return origin
+        chosen = readers.choose()
+        return origin if chosen == host else origin + AT_REPLICA + chosen
 
+
+_TO_TENANTS = ReplicatedTenantRoute()
 
 #: Model → route, of the models that the project has now: what is looked up first.
 routes: dict[Any, Route] = {}
@@ -162,7 +171,7 @@ def _route_of(model: Any) -> Route:
         return FixedRoute(DEFAULT_DB_ALIAS if lodging is None else lodging.alias)
     if lodging is not None:
         return Route()
-    return ReplicatedTenantRoute() if replicated().readers else TenantRoute()
+    return _TO_TENANTS if replicated().readers else TenantRoute()
 
 
 def _lodging_of(model: Any) -> Lodging | None:
@@ -254,30 +263,23 @@ def _straight_to(alias: str) -> FixedRoute:
     return FixedRoute(alias)
 
 
-def nearest_to(home: Home) -> str:
-    """Return an alias to read a tenant from: one of its home on a replica, outside `atomic()`."""
-    alias = home.alias
-    host, readers = _host_of(home.placement.template)
-    if readers is None or must_read_primary.get():
-        return alias
-    opened = connections.opened_home(home)  # type: ignore[attr-defined]
-    if opened is not None and opened.in_atomic_block and _is_bound(readers, opened):
-        return alias
-    chosen = readers.choose()
-    return alias if chosen == host else f"{alias}{AT_REPLICA}{chosen}"
+class _Hosts(dict[str, tuple[str | None, Readers | None]]):
+    """Placement → the database where it has its homes, and who else serves its reads."""
+
+    def __missing__(self, template: str) -> tuple[str | None, Readers | None]:
+        host = conf().placement(template).database
+        found = self[template] = (host, None if host is None else readers_of(host))
+        return found
 
 
-@cache
-def _host_of(template: str) -> tuple[str | None, Readers | None]:
-    """Return the database where a placement has its homes, and who else serves its reads."""
-    host = conf().placement(template).database
-    return (None, None) if host is None else (host, readers_of(host))
+_hosts = _Hosts()
 
 
 def reset() -> None:
     """Forget what was compiled."""
-    for compiled in (rules, replicated, _host_of, _straight_to):
+    for compiled in (rules, replicated, _straight_to):
         compiled.cache_clear()
+    _hosts.clear()
     _lodgings.clear()
     routes.clear()
 

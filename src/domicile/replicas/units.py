@@ -49,10 +49,7 @@ class UnitOfWork(Scope):
         traceback: TracebackType | None = None,
     ) -> None:
         inner = innermost.get()
-        if inner is not None and inner.opener is self:
-            innermost.set(inner.outer)
-        else:
-            super().__exit__()
+        super().__exit__()
         outer = innermost.get()
         if outer is not None and inner is not None and not outer.is_implicit:
             outer.wrote |= inner.wrote
