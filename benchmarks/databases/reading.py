@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
-from statistics import median
+from itertools import chain
+from statistics import fmean, median
 
 from cluster import REPLICAS, Cluster
 from rounds import best, median_of, rounds
@@ -14,6 +15,7 @@ from benchmarks.workers import Worker
 LIMIT = 0.03  # of a query
 QUERIES = (1, 10)  # in one unit of work
 BLOCK = 40  # queries: some ten milliseconds
+PROCESSES = 4  # of each: alike ones differ by more than the limit leaves
 
 Found = list[dict[str, list[float]]]
 
@@ -21,9 +23,14 @@ Found = list[dict[str, list[float]]]
 def read_figures(cluster: Cluster, seconds: float) -> Iterator[Figure]:
     numbers = range(REPLICAS + 1)
     with ExitStack() as stack:
-        chosen = [stack.enter_context(cluster.worker("domicile", number)) for number in numbers]
-        named = [stack.enter_context(cluster.worker("named", number)) for number in numbers[1:]]
-        for number, worker in enumerate(chosen):
+
+        def team(settings: str, number: int) -> list[Worker]:
+            workers = (cluster.worker(settings, number) for _ in range(PROCESSES))
+            return [stack.enter_context(worker) for worker in workers]
+
+        chosen = [team("domicile", number) for number in numbers]
+        named = [team("named", number) for number in numbers[1:]]
+        for number, (worker, *_) in enumerate(chosen):
             found = worker.call("aliases", model="people.Person", units=100)
             assert found == ([f"users_{n}" for n in numbers[1 : number + 1]] or ["users"]), found
         for queries in QUERIES:
@@ -31,17 +38,23 @@ def read_figures(cluster: Cluster, seconds: float) -> Iterator[Figure]:
             works = {
                 f"{number}": block(each, "read", queries) for number, each in enumerate(chosen)
             }
-            for number, worker in enumerate(named, 1):
-                works[f"{number} named"] = block(worker, "read_named", queries)
+            for number, each in enumerate(named, 1):
+                works[f"{number} named"] = block(each, "read_named", queries)
             for work in works.values():
                 work()
-            for worker in (*chosen, *named):
+            for worker in chain(*chosen, *named):
                 worker.call("freeze")
             yield from told(queries, rounds(works, seconds))
 
 
-def block(worker: Worker, command: str, queries: int) -> Callable[[], list[float]]:
-    return partial(worker.call, command, units=BLOCK // queries, queries=queries)
+def block(team: list[Worker], command: str, queries: int) -> Callable[[], list[float]]:
+    """What gives the mean times of a block in each process of a team."""
+    return partial(_mean, team, command, units=BLOCK // queries, queries=queries)
+
+
+def _mean(team: list[Worker], command: str, **asked: int) -> list[float]:
+    times = [worker.call(command, **asked) for worker in team]
+    return [fmean(each) for each in zip(*times, strict=True)]
 
 
 def told(queries: int, found: Found) -> Iterator[Figure]:

@@ -22,9 +22,10 @@ slowest of the fastest tenth of the rounds, and the limit is for a machine that 
 Reads. A row looked up by key, over and over, with one or ten queries in a unit of work: `1` and
 `10`. `per-second` is what one client reads with none, one or two replicas; here all servers and the
 client share one machine, so that more of them read no faster. `balancing` is what the client's
-processor does more than that of a process without the rule, which names the same replicas in the
+processor does more than that of a client without the rule, which names the same replicas in the
 same turn, in parts of what its query takes; both by the fastest tenth. `time` is the ratio of the
-times in which both have their answers.
+times in which both have their answers. Each client is the mean of four processes, since alike ones
+differ by more than the limit leaves.
 
 Fan-out. Readings of 24 months, each in a schema: the `newest` and the `highest` fifty, the `whole`
 in the order of time, and their `count`. In multiples of 24 queries by hand: Django alone with a
