@@ -196,6 +196,18 @@ def test_a_placement_whose_settings_changed_is_reached_anew(pair, own):
     assert connections[a.alias].owner is connections.static("default")
 
 
+def test_times_are_as_the_settings_now_say(pair):
+    def now():
+        with pair[0].activate(), connection.cursor() as cursor:
+            cursor.execute("SELECT now()")
+            return cursor.fetchone()[0]
+
+    assert now().tzinfo is not None
+    with override_settings(USE_TZ=False):
+        assert now().tzinfo is None
+    assert now().tzinfo is not None
+
+
 def test_wrappers_are_bounded(pair):
     a, _ = pair
     enrol(a, "1")

@@ -25,6 +25,7 @@ from copy import deepcopy
 from typing import Any, ClassVar
 
 from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.utils import ConnectionHandler, load_backend
 from django.utils.connection import ConnectionDoesNotExist
@@ -350,3 +351,10 @@ def install(
     connections.__class__ = HomeConnectionHandler
     connections._of_thread = threading.local()  # type: ignore[attr-defined]
     connections._wrappers().static.update(opened)  # type: ignore[attr-defined]
+    setting_changed.connect(_reset, dispatch_uid="domicile.connections")
+
+
+def _reset(*, setting: str, **_: Any) -> None:
+    """Django tells connections that the time zone has changed; views it does not know."""
+    if setting in ("TIME_ZONE", "USE_TZ"):
+        connections._wrappers().drop_views()  # type: ignore[attr-defined]

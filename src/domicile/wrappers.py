@@ -63,6 +63,11 @@ class Wrappers:
         self._drop_views(owner)
         return owner
 
+    def drop_views(self) -> None:
+        """Drop them all: what they are was known from settings that have changed."""
+        self.last = None
+        self.views.clear()
+
     def _drop_views(self, owner: Any) -> None:
         """They would open a session of a wrapper that nobody closes any more."""
         for other in [key for key, view in self.views.items() if view.owner is owner]:

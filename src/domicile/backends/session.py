@@ -66,17 +66,19 @@ class Session:
     #: Who counts this session, where it belongs to one tenant alone.
     limits: OpenConnections | None = None
 
+    #: Where the server was set to last; None: not known.
+    place: object = None
+    #: The activation in which it arrived there.
+    frame: Frame | None = None
+
     def __init__(self) -> None:
-        self.forget()
         self.lock = threading.RLock()
         #: None: none was tracked yet.
         self._open_cursors: WeakSet[Any] | None = None
 
     def forget(self) -> None:
         """The server's state is not known any more: the next statement sets it."""
-        self.place: object = None
-        #: The activation in which it arrived there.
-        self.frame: Frame | None = None
+        self.place = self.frame = None
 
     def arrived(self, place: object) -> None:
         """The server was set to `place`, and nothing since can have changed that."""

@@ -138,6 +138,7 @@ class SharedSession(BaseDatabaseWrapper):
         view.alias = alias
         view.settings_dict = self.settings_dict
         view.features = self.features
+        view.timezone = self.timezone
         view.ops = self.ops_class(view)
         return view
 
