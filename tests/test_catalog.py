@@ -431,3 +431,13 @@ def test_prepared_statements_that_were_discarded(campus: Campus):  # noqa: F811
     with connections[a.alias].cursor() as cursor:
         cursor.execute("DEALLOCATE ALL")
     assert connections[a.alias].catalog_fingerprint() == found
+
+
+def test_one_statement_tells_of_facts_and_fingerprints(store: HomeStore) -> None:
+    run(store, NAMES[0], "CREATE TABLE t (n integer)")
+    facts = store.facts(NAMES[0])
+    store.fingerprints(NAMES)
+    assert store.facts(NAMES[0]) == facts
+    with store.connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE name ~ '^domicile'")
+        assert cursor.fetchone() == (1,)

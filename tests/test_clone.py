@@ -8,6 +8,7 @@ import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 from django.db import connections, transaction
@@ -15,6 +16,8 @@ from django.test.utils import CaptureQueriesContext
 
 from domicile.backends.homes import HomeStore
 from domicile.backends.postgresql.clone import Made, ordered
+from domicile.backends.postgresql.cursors import SwitchingCursor
+from domicile.backends.postgresql.homes import SchemaStore
 from domicile.conf import conf
 from domicile.exceptions import CloneDiffers, HomeExists, NotSupported
 from domicile.fleet.site import Site
@@ -359,6 +362,35 @@ def test_what_was_read_of_a_version_is_used_again(store: HomeStore) -> None:
             store.clone("the source", "the target", fingerprint=expected, version=f"{store}")
         assert len(queries) < 7, number
         store.drop("the target")
+
+
+def test_all_of_a_clone_and_its_fingerprint_is_one_message(
+    store: HomeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not isinstance(store, SchemaStore) or conf().roles:
+        pytest.skip("a schema without a role")
+    fill(
+        store,
+        "the source",
+        "CREATE TABLE django_migrations (app text, name text);"
+        "INSERT INTO django_migrations VALUES ('a', 'x'), ('b', 'y')",
+    )
+    expected = store.fingerprints(["the source"])["the source"]
+    sent: list[str] = []
+    execute = SwitchingCursor.execute
+
+    def noted(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
+        sent.append(str(query))
+        return execute(self, query, *args, **kwargs)
+
+    given = {"fingerprint": expected, "version": "1", "without": "b"}
+    store.clone("the source", "the target", **given)
+    store.drop("the target")
+    monkeypatch.setattr(SwitchingCursor, "execute", noted)
+    assert store.clone("the source", "the target", **given) == ["y"]
+    (message,) = sent
+    assert "CREATE SCHEMA" in message
+    assert "domicile_look" in message
 
 
 def test_needs_come_first_and_wishes_where_they_can() -> None:

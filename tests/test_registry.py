@@ -250,6 +250,25 @@ CHANGES = [
 ]
 
 
+def test_a_new_row_that_nobody_sees_is_no_change() -> None:
+    row("kumasi")
+    assert registry.by_slug("kumasi")
+    version = RegistryVersion.current()
+    unseen = University(slug="acme", status=Status.CREATING)
+    unseen.save(force_insert=True)
+    assert RegistryVersion.current() == version
+    assert registry.by_slug("acme") is None
+    unseen.status = Status.ACTIVE
+    unseen.save()
+    assert RegistryVersion.current() > version
+    assert registry.by_slug("acme")
+    version = RegistryVersion.current()
+    unseen.status = Status.DROPPING
+    unseen.save(update_fields=["status"])
+    assert RegistryVersion.current() > version
+    assert registry.by_slug("acme") is None
+
+
 @pytest.mark.parametrize("change", CHANGES)
 def test_every_change_is_counted_and_seen_at_once(change: Any) -> None:
     row("acme", domains=("uni.example",))

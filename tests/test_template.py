@@ -111,7 +111,7 @@ def test_an_unequal_clone_is_told_and_made_by_migrations(
     store = type(template.site.store)
     check = store.check_clone
 
-    def meddling(self: Any, source: str, target: str, fingerprint: str) -> None:
+    def meddling(self: Any, source: str, target: str, fingerprint: str, found: str = "") -> None:
         name = Site.of(template.site.placement).store.template.name_at(target)
         site = Site(self, target, type(template.site.placement)(template.key, str(name)))
         with site.session() as cursor:

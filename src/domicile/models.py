@@ -110,8 +110,16 @@ class Announcing(models.Model):
         abstract = True
 
     def save_base(self, *args: Any, **kwargs: Any) -> None:
+        if self.is_unseen and kwargs.get("force_insert"):
+            super().save_base(*args, **kwargs)
+            return
         with _announced():
             super().save_base(*args, **kwargs)
+
+    @property
+    def is_unseen(self) -> bool:
+        """Whether no process sees it, so that one which is new changes nothing for any."""
+        return False
 
     def check_delete(self) -> None:
         """Raise where the row must not be deleted, by whatever way: also by a cascade."""
@@ -182,6 +190,10 @@ class Tenant(Announcing):
     def activate(self) -> Activation:
         """Return what makes this the active tenant: `with`, `async with` or decorator."""
         return Activation(self.home, self)
+
+    @property
+    def is_unseen(self) -> bool:
+        return self.status not in VISIBLE
 
     def check_delete(self) -> None:
         if self.status != Status.DROPPING or self.drop_after is not None:

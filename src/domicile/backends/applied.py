@@ -71,7 +71,9 @@ class AppliedReader(ABC):
 
     @abstractmethod
     def digests(self, cursor: Any, names: Sequence[str]) -> Iterable[Sequence[Any]]:
-        """Return rows of a home's name and the values that make its digest."""
+        """Return rows of a home's name and the values that make its digest; those that have applied
+        nothing may be left out.
+        """
 
     @abstractmethod
     def rows(self, cursor: Any, name: str) -> Iterable[tuple[str, str]]:

@@ -96,9 +96,12 @@ class HomeStore(ABC):
         """
         raise NotSupported(f"{self.connection.display_name} does not rename a {self.noun}.")
 
-    def check_clone(self, source: str, target: str, fingerprint: str) -> None:
-        """Raise `CloneDiffers` unless the clone looks as it has to."""
-        found = self.fingerprints([target])[target]
+    def check_clone(self, source: str, target: str, fingerprint: str, found: str = "") -> None:
+        """Raise `CloneDiffers` unless the clone looks as it has to.
+
+        :param fingerprint: that of the source, `found` that of the clone; empty: not known yet.
+        """
+        found = found or self.fingerprints([target])[target]
         if found != (fingerprint or self.fingerprints([source])[source]):
             raise CloneDiffers(
                 f"The {self.noun} {target!r}, a clone of {source!r}, is not like it.",

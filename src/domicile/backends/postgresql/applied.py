@@ -17,12 +17,12 @@ _PRESENT = """
     )
     FROM pg_catalog.pg_namespace AS n WHERE n.nspname = ANY(%s)
 """
-#: Which rows there are, in whatever order.
-_DIGEST = """
-    SELECT {position}, count(*),
+#: Which rows there are, in whatever order; nothing where there are none.
+_DIGESTS = """
+    SELECT position, count(*),
         bit_xor(hashtextextended(app || '.' || name, 0)),
         bit_xor(hashtextextended(app || '.' || name, 1))
-    FROM {table}
+    FROM ({each}) AS home GROUP BY position
 """
 
 
@@ -33,10 +33,10 @@ class SchemasApplied(AppliedReader):
 
     def digests(self, cursor: Any, names: Sequence[str]) -> Iterable[Sequence[Any]]:
         each = (
-            _DIGEST.format(position=position, table=_table(name))
+            f"SELECT {position} AS position, app, name FROM {_table(name)}"
             for position, name in enumerate(names)
         )
-        cursor.execute(" UNION ALL ".join(each))
+        cursor.execute(_DIGESTS.format(each=" UNION ALL ".join(each)))
         return [(names[position], *digest) for position, *digest in cursor.fetchall()]
 
     def rows(self, cursor: Any, name: str) -> Iterable[tuple[str, str]]:

@@ -19,14 +19,9 @@ from domicile.backends.homes import HomeStore
 from domicile.backends.postgresql.catalog import PostgresCatalog
 from domicile.backends.postgresql.client import homed_client
 from domicile.backends.postgresql.cursors import SwitchingCursor, switching_class
-from domicile.backends.postgresql.homes import (
-    DatabaseStore,
-    SchemaStore,
-    named_lock,
-    named_locks,
-    tenant_role,
-)
+from domicile.backends.postgresql.homes import DatabaseStore, SchemaStore, tenant_role
 from domicile.backends.postgresql.introspection import homed_introspection
+from domicile.backends.postgresql.locks import named_lock, named_locks
 from domicile.backends.postgresql.operations import homed_operations
 from domicile.backends.postgresql.replay import PostgresReplay
 from domicile.backends.postgresql.replication import PostgresReplication

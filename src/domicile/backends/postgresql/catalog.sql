@@ -2,7 +2,8 @@
 --
 -- It starts at the schema's row and follows pg_depend to what is in it, so it costs the same however
 -- many schemas there are. Where the setting `domicile.relations` is not empty, it is a JSON array of
--- names, and only the tables, views and sequences that are called so are looked at. `OFFSET 0` keeps a
+-- names, and only the tables, views and sequences that are called so are looked at. Where the setting
+-- `domicile.in_full` is not empty, who asks wants them all, not their digest. `OFFSET 0` keeps a
 -- sub-select from being merged into the query around it: each is an index scan for one object, never a
 -- join over all of a catalog.
 --
@@ -21,6 +22,7 @@ WITH home AS MATERIALIZED (
         ARRAY(
             SELECT jsonb_array_elements_text(nullif(current_setting('domicile.relations', true), '')::jsonb)
         )::name[] AS relations,
+        coalesce(current_setting('domicile.in_full', true), '') <> '' AS in_full,
         set_config('search_path', quote_ident(n.nspname), true)
     FROM pg_namespace AS n
     WHERE n.nspname = current_setting('domicile.schema')::name

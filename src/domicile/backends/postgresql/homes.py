@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,8 +13,8 @@ from psycopg import errors, sql
 from domicile.backends.catalog import Facts
 from domicile.backends.homes import Applied, HomeStore
 from domicile.backends.postgresql.applied import SchemasApplied
-from domicile.backends.postgresql.catalog import facts_of, fingerprints_of
 from domicile.backends.postgresql.clone import Script, ScriptReader
+from domicile.backends.postgresql.looking import facts_of, fingerprint_after, fingerprints_of
 from domicile.conf import conf
 from domicile.exceptions import HomeExists, HomeMissing, NotSupported
 
@@ -126,10 +126,11 @@ class SchemaStore(PostgresStore):
                 self.create(target)
             with self.connection.cursor() as cursor:
                 owner = role or self._user(cursor)
-                cursor.execute(script.text(target, role, owner, makes=not role))
-                left_out = _take_out(cursor, target, without) if without else []
-            self.check_clone(source, target, fingerprint)
-        return left_out
+            text = script.text(target, role, owner, makes=not role)
+            last = _taking_out(target, without) if without else ""
+            rows, found = fingerprint_after(self.connection, text, last, target)
+            self.check_clone(source, target, fingerprint, found)
+        return [name for (name,) in rows]
 
     def _script(self, source: str, version: str) -> Script:
         settings = self.connection.settings_dict
@@ -289,17 +290,13 @@ class DatabaseStore(PostgresStore):
             )
 
 
-def _take_out(cursor: Any, schema: str, app: str) -> list[str]:
-    """Remove an app's migrations, and return their names. All other rows are from the same source:
-    it cannot be dropped while the transaction that has read it is open.
+def _taking_out(schema: str, app: str) -> str:
+    """Return what removes an app's migrations, and answers with their names. All other rows are
+    from the same source: it cannot be dropped while the transaction that has read it is open.
     """
     table = sql.Identifier(schema, "django_migrations")
-    cursor.execute(
-        sql.SQL("DELETE FROM {table} WHERE app = {app} RETURNING name").format(
-            table=table, app=sql.Literal(app)
-        )
-    )
-    return [name for (name,) in cursor.fetchall()]
+    text = sql.SQL("DELETE FROM {table} WHERE app = {app} RETURNING name")
+    return text.format(table=table, app=sql.Literal(app)).as_string(None)
 
 
 @contextmanager
@@ -311,39 +308,3 @@ def _taken(noun: str, name: str) -> Iterator[None]:
         if isinstance(error.__cause__, errors.DuplicateSchema | errors.DuplicateDatabase):
             raise HomeExists(f"There is a {noun} {name!r} already.") from error
         raise
-
-
-@contextmanager
-def named_lock(connection: Any, key: str) -> Iterator[bool]:
-    """Hold an advisory lock of this session, or of its transaction to the end of that."""
-    with named_locks(connection, [key]) as held:
-        yield bool(held)
-
-
-@contextmanager
-def named_locks(connection: Any, keys: Iterable[str]) -> Iterator[set[str]]:
-    """Hold those that are free, by one statement
-    (https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS).
-    """
-    numbers = {_number(key): key for key in keys}
-    # A transaction that failed could not unlock; one that holds the lock itself need not.
-    scope = "_xact" if connection.in_atomic_block else ""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT number FROM unnest(%s::bigint[]) AS number"
-            f" WHERE pg_try_advisory{scope}_lock(number)",
-            [list(numbers)],
-        )
-        held = [number for (number,) in cursor.fetchall()]
-    try:
-        yield {numbers[number] for number in held}
-    finally:
-        if held and not scope and connection.connection is not None and connection.is_usable():
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    "SELECT pg_advisory_unlock(number) FROM unnest(%s::bigint[]) AS number", [held]
-                )
-
-
-def _number(key: str) -> int:
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], signed=True)

@@ -10,8 +10,8 @@ from typing import Any
 from django.db import ProgrammingError
 from psycopg import errors, sql
 
-from domicile.backends.postgresql.catalog import Comparison
 from domicile.backends.postgresql.inlining import keys_inside
+from domicile.backends.postgresql.looking import Comparison
 from domicile.backends.replay import Comparing, Replay, Statement
 
 #: After these the session may stand elsewhere; the next statement is to be sent home first.

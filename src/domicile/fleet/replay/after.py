@@ -33,6 +33,7 @@ from domicile.fleet.replay.internals import (
     options_in,
     permissions_of,
 )
+from domicile.fleet.replay.states import States
 
 _CONTENT_TYPES = "django.contrib.contenttypes.management.create_contenttypes"
 _CONTENT_TYPE_RENAMES = (
@@ -45,11 +46,12 @@ _SITE = "django.contrib.sites.management.create_default_site"
 _REGISTRY = "domicile.registry._after_flush"
 _KNOWN = {_CONTENT_TYPES, _PERMISSIONS, _PERMISSION_RENAMES, _SITE, _REGISTRY}
 
+# Counted, and not `NOT EXISTS`: to plan a join would take longer than to look for each of a few.
 _ADD_CONTENT_TYPES = """\
 INSERT INTO {content_types} (app_label, model)
 SELECT wanted.label, wanted.model FROM ({rows}) AS wanted{names}
-WHERE NOT EXISTS (
-    SELECT 1 FROM {content_types} AS known
+WHERE 0 = (
+    SELECT count(*) FROM {content_types} AS known
     WHERE known.app_label = wanted.label AND known.model = wanted.model)
 ORDER BY place"""
 _ADD_PERMISSIONS = """\
@@ -105,15 +107,18 @@ class RenameContentType(Operation):
             schema_editor.execute(text, (new, self.app_label, old, self.app_label, new))
 
 
-def insert_renames(plan: Plan, before: ProjectState, alias: str) -> None:
+def insert_renames(plan: Plan, states: States, alias: str) -> None:
     """Insert renames of content types into a plan where Django's receiver would."""
-    senders = (config for config in apps.get_app_configs() if config.models_module)
-    names = {_path(each) for config in senders for each in live_receivers(pre_migrate, config)}
-    if _CONTENT_TYPE_RENAMES in names:
-        inject_renames(plan, before.apps, alias)
+    is_any = any(_renames_model(each) for migration, _ in plan for each in migration.operations)
+    if is_any and _CONTENT_TYPE_RENAMES in {_path(each) for _, each in _receivers(pre_migrate)}:
+        inject_renames(plan, states.rendered.apps, alias)
     for migration, _ in plan:
         operations: Any = migration.operations
         operations[:] = map(_as_statement, operations)
+
+
+def _renames_model(operation: Operation) -> bool:
+    return isinstance(operation, RenameModel)
 
 
 def _as_statement(operation: Any) -> Operation:
@@ -194,7 +199,7 @@ class Afterwards:
 
     def _renames_models_of(self, label: str) -> bool:
         return any(
-            isinstance(operation, RenameModel)
+            _renames_model(operation)
             for migration, _ in self.plan
             if migration.app_label == label
             for operation in migration.operations

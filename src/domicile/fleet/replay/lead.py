@@ -44,8 +44,11 @@ class Leader(Executor):
         player = Player(self.script, connection)
         player.call_pre_migrate()
         self._make_table()
-        state = self.migrate(course.nodes, course.plan, course.before.clone(), fake=fake)
-        after = Afterwards(course.plan, course.before, state, connection, whole=whole)
+        states = course.states
+        end = self.migrate(course.nodes, course.plan, states.start.clone(), fake=fake)
+        # What is only recorded changes no state.
+        state = states.before if fake else states.after(end)
+        after = Afterwards(course.plan, states.before, state, connection, whole=whole)
         self.script.aftermath = after.aftermath()
         with self.replay.transaction() if self.gate else nullcontext():
             player.finish()

@@ -222,7 +222,7 @@ class _Work:
         """Do what can be done while another thread migrates the first home. It will want the models
         of the states, and waits for its server, which reads the catalog.
         """
-        _ = self.course.before
+        _ = self.course.states.start
         self.connection.catalog_class(self.connection).get_ready()
 
     def _replays(self, script: Script, group: Group) -> bool:

@@ -14,7 +14,6 @@ from django.core.management import CommandError
 from django.core.signals import setting_changed
 from django.db import router
 from django.db.migrations import Migration
-from django.db.migrations.state import ProjectState
 
 from domicile.fleet.replay.after import calls_strangers, insert_renames
 from domicile.fleet.replay.capture import is_plain, is_replayable, writes_rows
@@ -30,6 +29,7 @@ from domicile.fleet.replay.internals import (
     refuse_conflicts,
     with_operations,
 )
+from domicile.fleet.replay.states import States
 
 #: Distinct sets of applied migrations whose courses are kept.
 _COURSES = 16
@@ -91,7 +91,7 @@ class Course:
         #: Rows for squashed migrations all of whose parts are applied.
         self.closing: tuple[Record, ...] = self._ledger.take()
         self._lock = threading.RLock()
-        self._before: ProjectState | None = None
+        self._states: States | None = None
         self._is_prepared = False
 
     @property
@@ -131,19 +131,20 @@ class Course:
         return tuple(pending)
 
     @property
-    def before(self) -> ProjectState:
-        """The state of the project that these homes are at, rendered; not to be changed."""
+    def states(self) -> States:
+        """The states of the project that these homes are at, and will be at."""
         with self._lock:
-            if self._before is None:
-                self._before = self._planner.state_before()
-                _ = self._before.apps
-            return self._before
+            if self._states is None:
+                migrations = [planned.migration for planned in self.pending]
+                forwards = not any(planned.backwards for planned in self.pending)
+                self._states = States(self._planner.state_before(), migrations, forwards=forwards)
+            return self._states
 
     def prepare(self, alias: str) -> None:
         """Insert into the plan what renames content types where models are renamed, once."""
         with self._lock:
             if not self._is_prepared:
-                insert_renames(self.plan, self.before, alias)
+                insert_renames(self.plan, self.states, alias)
                 self._is_prepared = True
 
 

@@ -135,7 +135,10 @@ class Player:
         if self.script.strangers:
             course = self.script.course
             call_pre_migrate(
-                self.script.strangers, self.connection.alias, course.plan, course.before.apps
+                self.script.strangers,
+                self.connection.alias,
+                course.plan,
+                course.states.rendered.apps,
             )
 
     def finish(self) -> None:

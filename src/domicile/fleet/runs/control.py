@@ -10,8 +10,10 @@ import getpass
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from itertools import chain, islice
 from typing import Any
 
 from django.db.models import Sum
@@ -20,9 +22,10 @@ from django.utils import timezone
 from domicile.context import no_tenant
 from domicile.exceptions import UnknownRun
 from domicile.fleet.replay.plan import Plan, Target
-from domicile.fleet.runs.crews import labour, sender
+from domicile.fleet.runs.crews import hands_for, labour, sender
 from domicile.fleet.runs.events import RunEnded, RunEvent, RunStarted
-from domicile.fleet.runs.forecast import Forecast
+from domicile.fleet.runs.forecast import Forecast, Part, read_in_parts
+from domicile.fleet.runs.hands import hired
 from domicile.fleet.runs.ledger import LIVE, HomeState, RunState, counts_of, homes_of, living
 from domicile.fleet.runs.options import RunOptions
 from domicile.fleet.runs.selection import Selection
@@ -87,7 +90,7 @@ def migrate_fleet(
     """
     selection = Selection(tuple(only), tuple(exclude), where or {})
     asked = RunOptions(selection=selection, **options)
-    return _run(lambda: _started(target, asked))
+    return _run(lambda: _started(target, asked), asked)
 
 
 @no_tenant()
@@ -102,7 +105,7 @@ def plan_fleet(
     selection = Selection(tuple(only), tuple(exclude), where or {})
     selection.check()
     forecast = Forecast(Plan.to(target))
-    for _ in forecast.look(selection.homes()):
+    for _ in forecast.look(read_in_parts(selection.homes())):
         pass
     return forecast
 
@@ -139,15 +142,17 @@ def run_history(limit: int = 20) -> list[RunStatus]:
 
 
 @no_tenant()
-def _run(begin: Callable[[], MigrationRun]) -> Iterator[RunEvent]:
-    with own_tables():
-        run = begin()
-    options = RunOptions.from_record(run.options)
-    waiting = homes_of(run.pk).filter(state__in=(HomeState.WAITING, HomeState.RUNNING)).count()
-    by_time = sum(group["homes"] for group in run.plan if group.get("place"))
-    yield RunStarted(run.pk, waiting, run.unchanged, by_time)
-    if run.state in LIVE:  # Also where every home is done and nobody lived to say so.
-        yield from labour(run.pk, Target(**run.target), options)
+def _run(begin: Callable[[], MigrationRun], asked: RunOptions | None = None) -> Iterator[RunEvent]:
+    with hired(hands_for(asked) if asked else 0) as hands:
+        with own_tables():
+            run = begin()
+        options = RunOptions.from_record(run.options)
+        hands.keep(options.jobs if options.jobs > 1 else 0)
+        waiting = homes_of(run.pk).filter(state__in=(HomeState.WAITING, HomeState.RUNNING)).count()
+        by_time = sum(group["homes"] for group in run.plan if group.get("place"))
+        yield RunStarted(run.pk, waiting, run.unchanged, by_time)
+        if run.state in LIVE:  # Also where every home is done and nobody lived to say so.
+            yield from labour(run.pk, Target(**run.target), options, hands)
     yield _ended(run.pk)
 
 
@@ -155,16 +160,23 @@ def _started(target: Target, options: RunOptions) -> MigrationRun:
     options.selection.check()
     if options.hand_out:
         sender(options.hand_out)
-    plan = Plan.to(target)
+    parts = read_in_parts(options.selection.homes())
+    with ThreadPoolExecutor(max_workers=1) as aside:
+        # The migrations are imported while the first homes are asked what they have applied.
+        planning = aside.submit(Plan.to, target)
+        first = list(islice(parts, 1))
+        plan = planning.result()
     run = MigrationRun(started_by=_who(), target=asdict(target), options=options.as_record())
     run.save(force_insert=True)
-    return _listed(run, plan, options)
+    return _listed(run, plan, options, chain(first, parts))
 
 
-def _listed(run: MigrationRun, plan: Plan, options: RunOptions) -> MigrationRun:
+def _listed(
+    run: MigrationRun, plan: Plan, options: RunOptions, parts: Iterable[Part]
+) -> MigrationRun:
     """Write a row for each home that has something pending; then the run can be worked on."""
     forecast, canaries = Forecast(plan), options.canary
-    for homes in forecast.look(options.selection.homes()):
+    for homes in forecast.look(parts):
         rows = [
             MigrationRunHome(run=run, alias=home.alias, is_canary=number < canaries)
             for number, home in enumerate(homes)
@@ -194,7 +206,8 @@ def _resumed(run: MigrationRun, hand_out: str | None) -> MigrationRun:
         options = replace(options, hand_out=hand_out, processes=False)
         run.options = options.as_record()
     if run.state == RunState.PLANNING:
-        return _listed(run, Plan.to(Target(**run.target)), options)
+        parts = read_in_parts(options.selection.homes())
+        return _listed(run, Plan.to(Target(**run.target)), options, parts)
     if run.state not in LIVE:
         canaries = homes_of(run.pk).filter(is_canary=True).exclude(state=HomeState.DONE)
         run.state = RunState.CANARY if canaries.exists() else RunState.RUNNING

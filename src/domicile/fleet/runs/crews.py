@@ -22,6 +22,7 @@ from domicile.context import no_tenant
 from domicile.exceptions import NotSupported
 from domicile.fleet.replay.plan import Target
 from domicile.fleet.runs.events import HomeEnded
+from domicile.fleet.runs.hands import Hands
 from domicile.fleet.runs.ledger import (
     LIVE,
     HomeState,
@@ -54,12 +55,13 @@ _LIVES = 8
 Expected = Callable[[], bool]
 
 
-def labour(run: int, target: Target, options: RunOptions) -> Iterator[HomeEnded]:
-    """Have a run worked on until it is over; yield what becomes of homes.
+def labour(run: int, target: Target, options: RunOptions, hands: Hands) -> Iterator[HomeEnded]:
+    """Have a run worked on until it is over, by `hands` where that is threads; yield what becomes
+    of homes.
 
     Whoever stops reading stops the run; it can be gone on with later.
     """
-    crew = _crew(run, target, options)
+    crew = _crew(run, target, options, hands)
     try:
         while state_of(run) in LIVE:
             yield from crew()
@@ -101,7 +103,16 @@ def _stop_after(seconds: float | None) -> Iterator[threading.Event]:
         timer.cancel()
 
 
-def _crew(run: int, target: Target, options: RunOptions) -> Callable[[], Iterator[HomeEnded]]:
+def hands_for(options: RunOptions) -> int:
+    """Return how many threads are worth getting ready for a run before its homes are listed."""
+    alone = options.hand_out or options.processes or handler()[SHARED_ALIAS].in_atomic_block
+    number = options.workers(options.selection.at_most)
+    return 0 if alone or number == 1 else number
+
+
+def _crew(
+    run: int, target: Target, options: RunOptions, hands: Hands
+) -> Callable[[], Iterator[HomeEnded]]:
     apart = options.hand_out or options.processes
     if handler()[SHARED_ALIAS].in_atomic_block:
         if apart:
@@ -117,7 +128,7 @@ def _crew(run: int, target: Target, options: RunOptions) -> Callable[[], Iterato
     migrator = RunMigrator(run, target, options)
     if options.jobs == 1:
         return lambda: _here(run, options, migrator)
-    return lambda: _in_threads(run, options, migrator)
+    return lambda: _in_threads(run, options, migrator, hands)
 
 
 # Workers of this process -------------------------------------------------------------------------
@@ -147,7 +158,9 @@ def _enduring(
             stop.wait(next(rests))
 
 
-def _in_threads(run: int, options: RunOptions, migrator: RunMigrator) -> Iterator[HomeEnded]:
+def _in_threads(
+    run: int, options: RunOptions, migrator: RunMigrator, hands: Hands
+) -> Iterator[HomeEnded]:
     told: queue.SimpleQueue[HomeEnded | BaseException | None] = queue.SimpleQueue()
     stop = threading.Event()
 
@@ -158,18 +171,14 @@ def _in_threads(run: int, options: RunOptions, migrator: RunMigrator) -> Iterato
             told.put(None)
         except BaseException as error:
             told.put(error)
-        finally:
-            handler().close_all()
 
-    threads = [threading.Thread(target=worker, daemon=True) for _ in range(options.jobs)]
-    for thread in threads:
-        thread.start()
+    for _ in range(options.jobs):
+        hands.do(worker)
     try:
-        yield from _until_silent(told, len(threads))
+        yield from _until_silent(told, options.jobs)
     finally:
         stop.set()
-        for thread in threads:
-            thread.join()
+        hands.dismiss()
 
 
 def _until_silent(told: queue.SimpleQueue[Any], workers: int) -> Iterator[HomeEnded]:

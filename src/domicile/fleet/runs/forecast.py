@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from domicile.fleet.replay.internals import Applied
 from domicile.fleet.replay.plan import Plan
@@ -18,6 +18,23 @@ from domicile.placement import Home
 _CHUNK = 500
 
 T = TypeVar("T")
+
+
+class Part(NamedTuple):
+    """Homes that were read together: what each has applied, and its tenant's homes by time. Those
+    that could not be read are missing there.
+    """
+
+    homes: list[Home]
+    applied: dict[Home, Applied]
+    by_time: dict[Home, list[Seen]]
+
+
+def read_in_parts(homes: Iterable[Home]) -> Iterator[Part]:
+    """Yield all of them, each part read when it is asked for."""
+    rest = iter(homes)
+    while part := list(islice(rest, _CHUNK)):
+        yield Part(part, read_each(applied_in, part), read_each(by_time_in, part))
 
 
 @dataclass(frozen=True)
@@ -61,12 +78,12 @@ class Forecast:
     def as_record(self) -> list[dict[str, Any]]:
         return [asdict(group) for group in self.groups]
 
-    def look(self, homes: Iterable[Home]) -> Iterator[list[Home]]:
-        """Yield, in parts, the homes that have something before them or cannot be read."""
-        rest = iter(homes)
-        while part := list(islice(rest, _CHUNK)):
-            applied, by_time = read_each(applied_in, part), read_each(by_time_in, part)
-            yield [home for home in part if self._count(home, applied.get(home), by_time.get(home))]
+    def look(self, parts: Iterable[Part]) -> Iterator[list[Home]]:
+        """Yield, in parts, the homes that have something before them or could not be read."""
+        for homes, applied, by_time in parts:
+            yield [
+                home for home in homes if self._count(home, applied.get(home), by_time.get(home))
+            ]
 
     def _count(self, home: Home, applied: Applied | None, by_time: list[Seen] | None) -> bool:
         """Tell whether a home, or one by time of its tenant, has something before it."""

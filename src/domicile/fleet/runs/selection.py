@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -33,6 +34,13 @@ class Selection:
 
     def __contains__(self, slug: str) -> bool:
         return (not self.only or _matches(slug, self.only)) and not _matches(slug, self.exclude)
+
+    @property
+    def at_most(self) -> int:
+        """How many there can be, as far as that is known without a look."""
+        if self.only and not any(map(_is_pattern, self.only)):
+            return len(set(self.only))
+        return sys.maxsize
 
     def check(self) -> None:
         """Raise `UnknownTenant` where a slug of `only` is nobody's, or no visible tenant's."""
