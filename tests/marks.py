@@ -14,6 +14,7 @@ from django.db import connections
 import domicile
 from domicile.conf import conf
 from domicile.fleet.site import handler
+from domicile.periods.places import templates_of
 from domicile.placement import TENANT_PREFIX
 from domicile.rules import Periods
 from tests.databases import SQLITE, databases, make_database
@@ -22,6 +23,12 @@ from tests.databases import SQLITE, databases, make_database
 #: missing.
 KINDS = {"schemas": "", "roles": "", "files": "", "apart": "", "mariadb": "mariadb"}
 RELATION = "marks.Mark.pupil"
+#: The databases that are added, and the servers that they are on.
+ADDED = {
+    "mariadb": {"added": "mariadb"},
+    "roles": {"added": "default"},
+    "anywhere": {"added": "default", "far": "postgres15"},
+}
 
 
 def placements_of(kind: str) -> dict[str, Any]:
@@ -42,6 +49,13 @@ def placements_of(kind: str) -> dict[str, Any]:
             "own": {"DATABASE": "added", "NAME": "t_{slug}"},
             "marks": {"DATABASE": "added", "NAME": "t_{slug}_{period}"},
         },
+        # Wherever the tenant is, of three places on two servers.
+        "anywhere": {
+            "own": {"DATABASE": "added", "SCHEMA": "t_{slug}"},
+            "other": {"DATABASE": "added", "SCHEMA": "o_{slug}"},
+            "far": {"DATABASE": "far", "SCHEMA": "t_{slug}"},
+            "marks": {"SCHEMA": "t_{slug}_{period}"},
+        },
     }[kind]
 
 
@@ -52,8 +66,8 @@ def by_month(
     """Marks and remarks under rules `Periods`, and `more` rules; `changes` are of the rules or, in
     capitals, of `DOMICILE`. Yields the databases that were added for it.
     """
-    server = {"mariadb": "mariadb", "roles": "default"}.get(kind)
-    added = {} if server is None else {"added": make_database(server, "marks")}
+    servers = ADDED.get(kind, {})
+    added = {alias: make_database(server, "marks") for alias, server in servers.items()}
     with configured(kind, added, more=more, **changes):
         try:
             yield added
@@ -78,7 +92,7 @@ def configured(
         "PLACEMENTS": placements_of(kind),
         "DEFAULT_PLACEMENT": "own",
         "ROLES": kind == "roles",
-        "RELATIONS": () if kind in ("schemas", "roles") else (RELATION,),
+        "RELATIONS": () if kind in ("schemas", "roles", "anywhere") else (RELATION,),
         "CLONE": False,
     }
     with databases(added, rules=rules, **{**defaults, **others}):
@@ -94,7 +108,7 @@ def two_tenants(kind: str = "schemas", **changes: Any) -> Iterator[tuple[Any, An
 def _drop_all() -> None:
     for tenant in settings_model()._base_manager.all():
         domicile.drop_tenant(tenant)
-    for template in conf().placements.values():
+    for template in [each for one in conf().placements.values() for each in templates_of(one)]:
         store = handler().host(template).store(template)
         for located in store.names():
             store.drop(located)
@@ -112,8 +126,8 @@ def settings_model() -> Any:
 
 def located() -> list[str]:
     """What homes by time there are, by the names that they have on their server."""
-    template = conf().placement("marks")
-    return sorted(handler().host(template).store(template).names())
+    templates = templates_of(conf().placement("marks"))
+    return sorted(name for each in templates for name in handler().host(each).store(each).names())
 
 
 def at(text: str) -> datetime:

@@ -15,6 +15,7 @@ from django.core.management import CommandError, call_command
 from django.db import connections, router
 from django.db.migrations.recorder import MigrationRecorder
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 import domicile
 from domicile.admin.picture import WIDE, draw
@@ -27,6 +28,7 @@ from domicile.map import draw_map
 from domicile.models import Status
 from domicile.periods.homes import homes_of
 from domicile.recording import Recorder
+from domicile.records import Move
 from domicile.registry import registry
 from tests import servers
 from tests.databases import databases
@@ -281,18 +283,22 @@ def test_suspended_tenants_keep_their_homes() -> None:
         assert len(located()) == 1
 
 
-def test_homes_beside_the_tenants_own_keep_it_where_it_is() -> None:
-    placements = placements_of("schemas") | {
-        "file": placements_of("files")["own"],
-        "other": {"DATABASE": "default", "SCHEMA": "o_{slug}"},
-    }
-    with two_tenants(PLACEMENTS=placements) as (acme, globex):
+def test_homes_that_settings_keep_in_a_database_are_not_parted_from_the_tenants_own() -> None:
+    placements = placements_of("schemas") | {"file": placements_of("files")["own"]}
+    with two_tenants(PLACEMENTS=placements, RELATIONS=["marks.Mark.pupil"]) as (acme, globex):
         write(acme, "2026-10-01")
-        for target in ("file", "other"):
-            with pytest.raises(NotSupported, match="t_acme_2026_10"):
-                domicile.move_tenant(acme, target)
+        with pytest.raises(NotSupported, match=r"'t_acme_2026_10'.*take DATABASE out of"):
+            domicile.move_tenant(acme, "file")
         assert Mark.objects.using(acme.alias).count() == 1
         assert str(domicile.move_tenant(globex, "file").tenant.placement) == "file:globex"
+        write(globex, "2026-10-01")
+        with pytest.raises(NotSupported, match=r"'t_globex_2026_10'.*would put them beside"):
+            domicile.move_tenant(globex, "own")
+        # It has the name that a home beside the former one would have.
+        Move.objects.update(drop_source_after=timezone.now())
+        assert domicile.drop_expired() == []
+        assert not Move.objects.exclude(phase=Move.Phase.DONE).exists()
+        assert Mark.objects.using(globex.alias).count() == 1
 
 
 def test_homes_apart_stay_when_the_tenant_moves() -> None:

@@ -25,7 +25,7 @@ from domicile.records import MigrationRunHome
 from domicile.registry import registry
 from tests import servers
 from tests.marks import KINDS, at, by_month, located
-from tests.processes import Forker, eventually
+from tests.processes import FIRST, Forker, eventually
 from tests.test_tenant_partitions import applied, unapply
 from tests.testproject.marks.models import Mark
 from tests.testproject.universities.models import University
@@ -42,7 +42,7 @@ from domicile.commands import modules
 from tests.marks import configured
 modules()
 
-def work(words, kind, added, left, late):
+def work(words, kind, added, left, late, options):
     def deadly(func):
         def wrapper(*args, **kwargs):
             nonlocal left
@@ -57,7 +57,7 @@ def work(words, kind, added, left, late):
 
     HomeCursor.execute = deadly(HomeCursor.execute)
     Path.unlink = deadly(Path.unlink)
-    with configured(kind, added):
+    with configured(kind, added, **options):
         tell(started=True, pid=os.getpid())
         call_command(*words, stdout=io.StringIO())
         tell(done=True)
@@ -68,9 +68,12 @@ class Doomed(Forker):
     def __init__(self) -> None:
         super().__init__(SCRIPT)
 
-    def dies(self, words: str, kind: str, added: Any, left: int) -> bool:
+    def dies(self, words: str, kind: str, added: Any, left: int, **options: Any) -> bool:
         """Run a command that is killed at a statement; tell whether it was, or came to its end."""
-        self.fork(words=words.split(), kind=kind, added=added, left=left, late=left % 2 == 0)
+        late = left % 4 > 1
+        self.fork(
+            words=words.split(), kind=kind, added=added, left=left, late=late, options=options
+        )
         told = self.hear()
         if "ended" in told:
             return True
@@ -127,9 +130,9 @@ def test_a_drop_is_finished_wherever_it_was_killed(doomed: Doomed, kind: str, st
     with by_month(kind) as added:
         domicile.create_tenant("globex")
         write("globex", "2026-11-01")
-        others, left, is_killed = located(), 1 - step, True
+        others, left, is_killed = located(), 1 + (FIRST - 3) * step, True
         while is_killed:
-            left += step
+            left += 2 * step
             domicile.create_tenant("acme")
             write("acme", "2026-10-01", "2026-11-01")
             if kind != "mariadb":
@@ -179,7 +182,7 @@ def test_migrations_go_on_wherever_they_were_killed(doomed: Doomed, kind: str, s
         for slug in ("acme", "globex"):
             write(slug, "2026-10-01", "2026-11-01")
         whole = {alias: connections[alias].catalog_fingerprint() for alias in homes}
-        left, is_killed = 1, True
+        left, is_killed = 1 + (FIRST - 1) * step, True
         while is_killed:
             for alias in homes:
                 unapply(alias)
@@ -189,5 +192,5 @@ def test_migrations_go_on_wherever_they_were_killed(doomed: Doomed, kind: str, s
             assert {alias: connections[alias].catalog_fingerprint() for alias in homes} == whole
             assert all(("marks", "0001_initial") in applied(alias) for alias in homes)
             assert not MigrationRunHome.objects.filter(is_noted=True).exists()
-            left += step
+            left += 2 * step
         assert left > 5 * step, "the kills did not meet the work"

@@ -143,6 +143,8 @@ def _placements() -> Findings:
 
 def _placement(template: PlacementTemplate) -> Findings:
     where = f"DOMICILE['PLACEMENTS'][{template.key!r}]"
+    if template.follows_tenants:
+        return  # The others' databases are its own.
     if template.database is not None and template.database not in settings.DATABASES:
         yield _error(
             10,

@@ -20,8 +20,14 @@ if TYPE_CHECKING:
     from domicile.rules.base import Rule
 
 Layout = Literal["schema", "database"]
-#: What slugs and the names of periods look like, in the names of homes.
-_HOLES = {"{slug}": r"[a-z][a-z0-9-]*", "{period}": r"[0-9][0-9a-z_]*"}
+#: What slugs, and the names of tenants' own homes, which may end in a number, and the names of
+#: periods look like, in the names of homes.
+_HOLES = {
+    "{slug}": r"[a-z][a-z0-9-]*(?:_[0-9]+)?",
+    "{period}": r"[0-9]{4}(?:_q[0-9]|(?:_[0-9]{2}){0,2})(?:_detached)?",
+}
+#: Between the key of a placement that is beside tenants' own and a database.
+_AT = "@"
 
 DEFAULT_RESOLVERS = (
     "domicile.resolvers.SubdomainResolver",
@@ -54,12 +60,14 @@ class PlacementTemplate:
     def from_settings(cls, key: str, entry: Mapping[str, Any]) -> PlacementTemplate:
         layout: Layout = "schema" if "SCHEMA" in entry else "database"
         pattern = str(entry.get("SCHEMA") or entry.get("NAME") or "")
-        if "DATABASE" not in entry and "ENGINE" not in entry:
+        houses_periods = "{period}" in pattern
+        is_beside_tenants = layout == "schema" and houses_periods and "{slug}" in pattern
+        if "DATABASE" not in entry and "ENGINE" not in entry and not is_beside_tenants:
             raise ImproperlyConfigured(
                 f"DOMICILE['PLACEMENTS'][{key!r}] names neither a DATABASE (an alias of DATABASES)"
-                " nor an ENGINE of its own."
+                " nor an ENGINE of its own. Only a SCHEMA with '{slug}' and '{period}' can do"
+                " without: it is in the database of each tenant's own home."
             )
-        houses_periods = "{period}" in pattern
         if not houses_periods and "{slug}" not in pattern:
             raise ImproperlyConfigured(
                 f"DOMICILE['PLACEMENTS'][{key!r}] needs a SCHEMA or a NAME that contains"
@@ -84,6 +92,15 @@ class PlacementTemplate:
         """Whether what it houses is of one tenant each."""
         return not self.houses_periods or "{period}" in self.pattern
 
+    @property
+    def follows_tenants(self) -> bool:
+        """Whether what it houses is in whatever database the tenant's own home is in."""
+        return self.database is None and self.settings is None
+
+    def at(self, database: str) -> PlacementTemplate:
+        """Return the template of those homes that follow tenants to one database."""
+        return replace(self, key=f"{self.key}{_AT}{database}", database=database)
+
     def locate(self, name: str) -> str:
         """Return the schema's or database's own name for a placement's `name`."""
         if self.houses_periods and self.is_of_tenants:
@@ -92,7 +109,10 @@ class PlacementTemplate:
         return self.pattern.replace("{slug}", name)
 
     def within(self, slug: str) -> PlacementTemplate:
-        """Return the template of one tenant's periods: its homes, and nobody else's, fit it."""
+        """Return the template of one tenant's periods: its homes, and nobody else's, fit it.
+
+        :param slug: its slug; or the name of its own home, where these are beside it.
+        """
         return replace(self, pattern=self.pattern.replace("{slug}", slug), slug=slug)
 
     @property
@@ -209,14 +229,25 @@ class Settings:
         return cls(**values, unknown=unknown)
 
     def placement(self, key: str) -> PlacementTemplate:
-        """Return the template of that key; `ImproperlyConfigured` where there is none."""
+        """Return the template of that key, or of that of `PlacementTemplate.at()`;
+        `ImproperlyConfigured` where there is none.
+        """
         try:
             return self.placements[key]
         except KeyError:
+            template = self._placement_at(key)
+        if template is None:
             raise ImproperlyConfigured(
                 f"There is no placement {key!r} in DOMICILE['PLACEMENTS'], only:"
                 f" {', '.join(self.placements) or 'none at all'}."
-            ) from None
+            )
+        return template
+
+    def _placement_at(self, key: str) -> PlacementTemplate | None:
+        name, _, database = key.partition(_AT)
+        template = self.placements.get(name)
+        follows = template is not None and template.follows_tenants
+        return template.at(database) if follows and template and database else None
 
     def ready_homes(self, key: str) -> int:
         """Return how many homes are to be ready in a placement."""

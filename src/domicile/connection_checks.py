@@ -108,6 +108,8 @@ def connections_to(server: Server) -> int:
 
 def _houses_at(template: PlacementTemplate, server: Server) -> bool:
     """Whether homes that a template makes there have sessions of their own."""
+    if template.follows_tenants:
+        return False
     if template.database is None:
         return _server_of(template.settings or {}) == server
     if template.layout == "schema" or template.database not in settings.DATABASES:

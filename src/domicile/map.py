@@ -21,6 +21,7 @@ from domicile.conf import PlacementTemplate, conf
 from domicile.explain import rule_of
 from domicile.migrating import is_migrated_in
 from domicile.periods.lodging import PeriodLodging
+from domicile.periods.places import templates_of
 from domicile.placement import AT_PERIOD, EACH_TENANT
 from domicile.relations import crosses, is_declared_field
 from domicile.residence import Residence, residence_of
@@ -185,10 +186,14 @@ def _tenants() -> Database:
 
 
 def _engine_of(template: PlacementTemplate) -> str:
+    if template.follows_tenants:
+        return ", ".join(dict.fromkeys(map(_engine_of, templates_of(template))))
     return _engine(template.settings or settings.DATABASES.get(template.database or "", {}))
 
 
 def _told(template: PlacementTemplate) -> str:
+    if template.follows_tenants:
+        return f"{template.key} (beside each tenant's own)"
     if template.database is None:
         return f"{template.key} ({_engine_of(template)})"
     preposition = "in" if template.layout == "schema" else "beside"

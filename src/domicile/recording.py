@@ -24,7 +24,7 @@ from domicile.explain import USING, rule_of
 from domicile.placement import is_tenant_alias
 from domicile.residence import Residence, residence_of
 from domicile.routing import database_of, lodging_of
-from domicile.statements import is_write
+from domicile.statements import is_write, put_first
 
 #: The first table that a statement names, without its schema.
 _TABLE = re.compile(
@@ -79,11 +79,8 @@ class Recorder:
 
     def attend(self, connection: Any) -> None:
         """Listen to a connection."""
-        wrappers = connection.execute_wrappers
-        if not any(wrapper is self for wrapper in wrappers):
-            # Not last: whoever leaves `execute_wrapper()` takes the last away.
-            wrappers.insert(0, self)
-            self._places.append(wrappers)
+        if put_first(connection, self):
+            self._places.append(connection.execute_wrappers)
 
     def __call__(self, execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
         began = perf_counter()

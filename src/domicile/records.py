@@ -179,3 +179,7 @@ class Move(models.Model):
     @property
     def source_home(self) -> Home:
         return Home(tenant_alias(self.slug), self.source)
+
+    @property
+    def target_home(self) -> Home:
+        return Home(tenant_alias(self.slug), self.target)

@@ -1,4 +1,4 @@
-"""Whether a statement writes, told by its text."""
+"""Statements: whether one writes, told by its text, and what is called around all of them."""
 
 from __future__ import annotations
 
@@ -59,3 +59,15 @@ def _text(sql: Any) -> str:
         return sql.decode(errors="replace")
     as_bytes = getattr(sql, "as_bytes", None)  # Of psycopg's `sql.SQL` and its relatives.
     return as_bytes(None).decode(errors="replace") if as_bytes else str(sql)
+
+
+def put_first(connection: Any, wrapper: Any) -> bool:
+    """Put a wrapper around all others of what a connection executes; tell whether it was not there.
+
+    Not last: there `execute_wrapper()` of Django takes off its own.
+    """
+    wrappers = connection.execute_wrappers
+    if wrapper in wrappers:
+        return False
+    wrappers.insert(0, wrapper)
+    return True

@@ -69,22 +69,12 @@ class HomeStore(ABC):
         """Return names of homes that are there, and of homes of which something was left."""
         return self.names()
 
-    def clone(
-        self,
-        source: str,
-        target: str,
-        *,
-        fingerprint: str = "",
-        version: str = "",
-        without: str = "",
-    ) -> list[str] | None:
+    def clone(self, source: str, target: str, *, fingerprint: str = "", version: str = "") -> None:
         """Make a home with the structure and the rows of another.
 
         :param fingerprint: that of the source, where it is known.
         :param version: names the state of a source that nobody writes to, so that what has been
             read of it can be used again; empty: it may have changed.
-        :param without: an app whose migrations are to be left out.
-        :return: their names, as all rows were read with them; None: they are in the clone.
         :raises HomeExists: `target` is there. `CloneDiffers`: it came out otherwise, and was
             dropped again. `NotSupported`: the source has what cannot be cloned.
         """
@@ -95,6 +85,10 @@ class HomeStore(ABC):
         `HomeMissing` where there is none to rename.
         """
         raise NotSupported(f"{self.connection.display_name} does not rename a {self.noun}.")
+
+    def retired_name(self, name: str, number: int) -> str:
+        """Return under which name a home is kept that `HomeEnd.retire()` has closed."""
+        raise NotSupported(f"{self.connection.display_name} does not retire a {self.noun}.")
 
     def check_clone(self, source: str, target: str, fingerprint: str, found: str = "") -> None:
         """Raise `CloneDiffers` unless the clone looks as it has to.

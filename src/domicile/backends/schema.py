@@ -60,14 +60,14 @@ def _without_constraints(connection: Any, fields: list[Any]) -> Iterator[None]:
 def _leaves_home(connection: Any, field: Any) -> bool:
     if not (field.is_relation and getattr(field, "db_constraint", False)):
         return False
-    if _is_of_owner(connection, field.related_model):
+    if is_of_owner(connection, field.related_model):
         return connection.home.beside is None
     if connection.reaches_shared:
         return False
     return not router.allow_migrate_model(connection.alias, field.related_model)
 
 
-def _is_of_owner(connection: Any, model: Any) -> bool:
+def is_of_owner(connection: Any, model: Any) -> bool:
     """Tell whether a model's table is in a tenant's own home, and this is another of its homes."""
     owner = owner_of(connection.alias)
     return owner != connection.alias and (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Self
 
@@ -27,12 +27,19 @@ class HomeEnd(ABC):
     def __init__(self, connection: Any, home: Home) -> None:
         self.connection = connection
         self.home = home
+        #: Finds the ends that are held and retired with this one, at the same instants: other homes
+        #: of its tenant that the same session reaches.
+        self.beside: Callable[[], Sequence[HomeEnd]] = tuple
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.connection.close()
+
+    def other(self, home: Home) -> Self:
+        """Return another home of this database as an end, through the same session."""
+        return type(self)(self.connection.owner.view(home.alias, home), home)
 
     def execute(self, statement: Any, params: Any = None) -> list[tuple[Any, ...]]:
         """Send a statement; return its rows, if it has any."""
@@ -93,9 +100,11 @@ class HomeEnd(ABC):
         return ""
 
     @abstractmethod
-    def retire(self, name: str) -> None:
+    def retire(self, number: int) -> None:
         """End the hold so that whoever waits, or comes later, is refused with `HomeMoved`: all of
         it happens at one instant, or none.
+
+        :param number: that of `retired_name()`.
         """
 
     @abstractmethod

@@ -117,8 +117,6 @@ def _unread(home: Home, fault: object) -> Drift:
 def _by_time_of(homes: Iterable[Home]) -> dict[Home, list[Home]]:
     """Return the homes by time of the tenants whose own are given."""
     return {
-        own: [
-            seen.homes.home_beside(own, period) for seen in found for period in sorted(seen.there)
-        ]
+        own: [seen.homes.home(period) for seen in found for period in sorted(seen.there)]
         for own, found in by_time_in(homes).items()
     }

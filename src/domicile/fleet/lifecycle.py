@@ -43,7 +43,7 @@ from domicile.fleet.stock.template import cloned
 from domicile.guards import refuse_beside_transaction
 from domicile.models import Status
 from domicile.naming import usable_domain, validate_slug
-from domicile.placement import SHARED_ALIAS, Placement
+from domicile.placement import SHARED_ALIAS, Home, Placement, tenant_alias
 from domicile.registry import domain_model, tenant_model
 
 logger = logging.getLogger("domicile.fleet")
@@ -143,7 +143,8 @@ def create_tenant(
     address = Placement(template.key, slug)
     site = Site.of(address)
     site.store.validate(site.name)
-    periods.check_names(slug)
+    own = Home(tenant_alias(slug), address)
+    periods.check_names(own)
     refuse_transaction(f"create tenant {slug!r}", site)
     with sole_work_on(slug):
         _clear_remains(slug)
@@ -152,7 +153,7 @@ def create_tenant(
                 f"There is a {site.store.noun} {site.name!r} already, and it is no tenant's."
                 " Remove it, or choose another slug or placement."
             )
-        periods.refuse_remains(slug)
+        periods.refuse_remains(own)
         tenant = tenant_model()(slug=slug, name=name or slug, **fields)
         tenant.placement, tenant.status = address, Status.CREATING
         _reserve(tenant, hosts)
@@ -260,10 +261,11 @@ def _remove(tenant: Any, site: Site) -> None:
     """Drop the homes, then the row: while there is a home, there is a row that tells of it."""
     from domicile.periods.tenants import drop_homes
 
-    drop_homes(tenant.slug)
+    own = Home(tenant.alias, site.placement)
+    drop_homes(own)
     handler().forget(tenant.alias)
     site.drop()
-    if drop_homes(tenant.slug):  # One was being made, and may have kept the tenant's role.
+    if drop_homes(own):  # One was being made, and may have kept the tenant's role.
         site.drop()
     _delete_row(tenant)
 
@@ -387,7 +389,7 @@ def drop_expired() -> list[str]:
     One that cannot be dropped now, such as one whose server is down, is left for the next time.
     The homes from which tenants have moved are dropped too where theirs is over.
     """
-    from domicile.fleet.moves.move import drop_old_homes
+    from domicile.fleet.moves.old_homes import drop_old_homes
 
     drop_old_homes()
     expired = tenant_model()._base_manager.filter(
@@ -426,7 +428,7 @@ def _mark_dropping(tenant: Any, after: datetime | None) -> None:
 
 
 def _drop(tenant: Any) -> None:
-    from domicile.fleet.moves.move import drop_moves
+    from domicile.fleet.moves.old_homes import drop_moves
 
     refuse_transaction(f"drop tenant {tenant.slug!r}", Site.of(tenant.placement))
     _mark_dropping(tenant, None)

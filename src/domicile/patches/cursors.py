@@ -12,6 +12,7 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from domicile.replicas.reading import innermost
+from domicile.statements import put_first
 
 
 def guard_cursors(guard: Any) -> None:
@@ -24,8 +25,8 @@ def guard_cursors(guard: Any) -> None:
     def _prepare_cursor(self: Any, cursor: Any) -> Any:
         reading = innermost.get()
         refuses = reading is not None and reading.refusal is not None
-        if refuses and guard not in self.execute_wrappers:
-            self.execute_wrappers.insert(0, guard)
+        if refuses:
+            put_first(self, guard)
         return original(self, cursor)
 
     BaseDatabaseWrapper._prepare_cursor = _prepare_cursor  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ from django.db import models
 from domicile.conf import PlacementTemplate, conf
 from domicile.periods.calendar import EVERY
 from domicile.periods.names import faults_of
-from domicile.periods.places import period_rules
+from domicile.periods.places import can_house, period_rules
 from domicile.periods.querysets import PeriodManager
 from domicile.residence import Residence, residence_of_app
 from domicile.rules.periods import Periods
@@ -110,12 +110,26 @@ def _tenants(rule: Periods, template: PlacementTemplate) -> Iterator[CheckMessag
             f"Name a placement whose SCHEMA or NAME contains {names} '{{period}}'.",
         )
     elif template.is_of_tenants and rule.every in EVERY:
+        yield from _neighbours(rule, template)
         for fault in faults_of(template, rule.every):
             yield _error(
                 59,
                 rule,
                 fault,
                 "Name its homes otherwise, such as 't_{slug}_{period}': slugs have no underscore.",
+            )
+
+
+def _neighbours(rule: Periods, template: PlacementTemplate) -> Iterator[CheckMessage]:
+    for own in conf().placements.values():
+        if not own.houses_periods and not can_house(template, own):
+            yield _error(
+                66,
+                rule,
+                f"placement {template.key!r} has no DATABASE, so its homes are schemas beside each"
+                f" tenant's own, which tenants of placement {own.key!r} cannot have",
+                f"Give {template.key!r} a DATABASE or an ENGINE, or have {own.key!r} place schemas"
+                " in a DATABASE.",
             )
 
 

@@ -7,18 +7,19 @@ there is read from the databases themselves, and what a killed process left is k
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any
 
 from django.apps import apps
 from django.core.signals import setting_changed
-from django.db import connections, transaction
+from django.db import connections
 
 from domicile.backends.homes import HomeStore
 from domicile.conf import conf
-from domicile.exceptions import InvalidName, PeriodMissing, TenantRequired
+from domicile.context import Activation
+from domicile.exceptions import InvalidName, NotSupported, PeriodMissing, TenantRequired
 from domicile.fleet.migrations import Progress, silent
 from domicile.fleet.site import Site, handler
 from domicile.periods.calendar import ALWAYS, Calendar, Period, Spans
@@ -31,6 +32,8 @@ from domicile.periods.places import (
     is_period_alias,
     period_rules,
     placements,
+    template_of,
+    templates_of,
 )
 from domicile.periods.ranges import touches
 from domicile.placement import (
@@ -46,12 +49,24 @@ from domicile.rules.periods import Periods
 class PeriodHomes:
     """The homes of one placement, or of one tenant there: a process knows those that it has seen
     complete.
+
+    :param own: the tenant's own home. Those that are beside it are called after it, and so are
+        others once the tenant has moved; all others are called after the tenant.
+    :raises NotSupported: a tenant that lives there cannot have such homes.
     """
 
-    def __init__(self, placement: str, calendar: Calendar, slug: str = "") -> None:
-        self.placement, self.calendar, self.slug = placement, calendar, slug
-        template = conf().placement(placement)
-        self.template = template.within(slug) if slug else template
+    def __init__(self, placement: str, calendar: Calendar, own: Home | None = None) -> None:
+        self.placement, self.calendar, self.own = placement, calendar, own
+        self.template = conf().placement(placement)
+        self.slug = self.owner = ""
+        #: The placement of the tenant's own home, where these are beside it.
+        self.beside: Placement | None = None
+        if own is not None:
+            template = conf().placement(own.placement.template)
+            self.beside = own.placement if is_beside(self.template, template) else None
+            self.slug = own.slug
+            self.owner = self.slug if self.beside is None else self.beside.name
+            self.template = template_of(placement, template).within(self.owner)
         self._known: frozenset[Period] = frozenset()
         self._next_look = 0.0
 
@@ -63,24 +78,16 @@ class PeriodHomes:
         return f"{PREFIX}{self.placement}:{period}"
 
     def home(self, period: Period) -> Home:
-        if self.slug:
-            return find_of_tenant(self.alias(period))
-        return Home(self.alias(period), self._address(period))
-
-    def home_beside(self, own: Home, period: Period) -> Home:
-        """Return the home of a tenant whose own is given."""
-        is_near = is_beside(self.template, conf().placement(own.placement.template))
-        beside = own.placement if is_near else None
-        return Home(self.alias(period), self._address(period), beside=beside)
+        return Home(self.alias(period), self._address(period), beside=self.beside)
 
     def site(self, period: Period) -> Site:
         return Site.of(self._address(period))
 
     def _address(self, period: Period) -> Placement:
-        return Placement(self.placement, self._named(period.file_name))
+        return Placement(self.template.key, self._named(period.file_name))
 
     def _named(self, name: str) -> str:
-        return f"{self.slug}{AT_PERIOD}{name}" if self.slug else name
+        return f"{self.owner}{AT_PERIOD}{name}" if self.owner else name
 
     def detached_name(self, period: Period) -> str:
         """Return under which name a home is put aside: one that is no period's."""
@@ -125,7 +132,16 @@ class PeriodHomes:
         applied = store.applied(new) if new else {}
         complete = {located for located, names in applied.items() if COMPLETE in names}
         there = {p for p, located in found.items() if p in known or located in complete}
+        self._refuse_moved()
         return self.learn(there, store)
+
+    def _refuse_moved(self) -> None:
+        """Raise `HomeMoved` where the tenant lives elsewhere by now: there may be nothing here, and
+        it has rows.
+        """
+        if self.own is not None and self.beside is not None:
+            with Activation(self.own), connections[self.own.alias].cursor() as cursor:
+                cursor.execute("SELECT 1 FROM django_migrations LIMIT 1")
 
     def learn(self, there: Iterable[Period], store: HomeStore) -> frozenset[Period]:
         """Take for known what was just seen to be there, and complete."""
@@ -221,27 +237,33 @@ class PeriodHomes:
         return [model for model in apps.get_models() if model._meta.label_lower in names]
 
 
-_homes: dict[tuple[str, str], PeriodHomes] = {}
+_homes: dict[tuple[str, Home | None], PeriodHomes] = {}
 
 
-def homes_of(placement: str, slug: str = "") -> PeriodHomes:
-    """Return the homes of a placement, in one of tenants' periods those of the tenant of that slug.
+def homes_of(placement: str, slug: str = "", own: Home | None = None) -> PeriodHomes:
+    """Return the homes of a placement, in one of tenants' periods those of one tenant: of that
+    slug, or whose own home is given.
 
     :raises ImproperlyConfigured: no rule has the placement; or one tenant's homes could be taken
         for others.
-    :raises TenantRequired: a tenant has to be named.
+    :raises TenantRequired: a tenant has to be named. `UnknownTenant`: there is none of that slug.
+    :raises NotSupported: it lives where it cannot have such homes.
     """
-    homes = _homes.get((placement, slug))
+    calendar = calendar_of(placement)
+    if not conf().placement(placement).is_of_tenants:
+        own = None
+    elif own is None and slug:
+        own = home_of_tenant(tenant_alias(slug))
+    elif own is None:
+        raise TenantRequired(
+            f"The homes in placement {placement!r} are tenants': activate one, or name it."
+        )
+    homes = _homes.get((placement, own))
     if homes is None:
-        calendar, template = calendar_of(placement), conf().placement(placement)
-        if template.is_of_tenants and not slug:
-            raise TenantRequired(
-                f"The homes in placement {placement!r} are tenants': activate one, or name it."
-            )
-        homes = PeriodHomes(placement, calendar, slug if template.is_of_tenants else "")
+        homes = PeriodHomes(placement, calendar, own)
         while len(_homes) >= conf().registry_size:
             _homes.pop(next(iter(_homes)), None)
-        _homes[placement, slug] = homes
+        _homes[placement, own] = homes
     return homes
 
 
@@ -256,9 +278,10 @@ def find(alias: str) -> Home | Mapping[str, Any]:
     """
     placement = alias.split(":")[1]
     if not is_period_alias(alias):
-        template = conf().placement(placement)
-        settings: Mapping[str, Any] = handler().host(template).settings_dict
-        return settings
+        for template in templates_of(conf().placement(placement)):  # They are of one engine.
+            settings: Mapping[str, Any] = handler().host(template).settings_dict
+            return settings
+        raise NotSupported(f"No tenant can have homes in placement {placement!r}.")
     homes = homes_of(placement)
     return homes.home(homes.parse(alias))
 
@@ -272,26 +295,8 @@ def find_of_tenant(alias: str) -> Home:
 
 @lru_cache(maxsize=4096)
 def _within(own: Home, placement: str, name: str) -> Home:
-    homes = homes_of(placement, own.slug)
-    return homes.home_beside(own, homes.calendar.parse(name))
-
-
-def by_session(aliases: Iterable[str]) -> list[list[str]]:
-    """Return aliases in groups: what is in one group can be written in one transaction."""
-    groups: dict[int, list[str]] = {}
-    for alias in aliases:
-        connection: Any = connections[alias]
-        groups.setdefault(id(connection.session), []).append(alias)
-    return list(groups.values())
-
-
-@contextmanager
-def atomic_at(aliases: Iterable[str]) -> Iterator[None]:
-    """Open a transaction at each; homes of one session have one together."""
-    with ExitStack() as open_ones:
-        for group in by_session(aliases):
-            open_ones.enter_context(transaction.atomic(using=group[0]))
-        yield
+    homes = homes_of(placement, own=own)
+    return homes.home(homes.calendar.parse(name))
 
 
 def _reset(*, setting: str, **_: Any) -> None:

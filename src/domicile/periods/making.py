@@ -22,8 +22,7 @@ from domicile.fleet.replay.migrator import HomeMigrator
 from domicile.fleet.replay.plan import NEWEST
 from domicile.fleet.site import Site, handler
 from domicile.models import Status
-from domicile.periods.places import home_of_tenant
-from domicile.placement import SHARED_ALIAS, tenant_alias
+from domicile.placement import SHARED_ALIAS
 from domicile.registry import tenant_model
 
 if TYPE_CHECKING:
@@ -54,9 +53,7 @@ def make(homes: PeriodHomes, period: Period, progress: Progress) -> bool:
 
 def _at_owner(homes: PeriodHomes) -> Activation:
     """A tenant that is being made is known to nobody else yet."""
-    if not homes.slug:
-        return no_tenant()
-    return Activation(home_of_tenant(tenant_alias(homes.slug)))
+    return no_tenant() if homes.own is None else Activation(homes.own)
 
 
 def _make(homes: PeriodHomes, period: Period, progress: Progress) -> bool:
@@ -83,6 +80,7 @@ def _build(homes: PeriodHomes, period: Period, site: Site, progress: Progress) -
     timeout = None if connection.in_atomic_block else _LOCK_TIMEOUT
     try:
         with _transaction(homes.template, connection):
+            _hold_owner(homes)
             create(homes, period, site)
             migrate(homes, period, timeout)
             MigrationRecorder(connections[homes.alias(period)]).record_applied(*COMPLETE)
@@ -105,13 +103,22 @@ def _refuse_dropped(homes: PeriodHomes) -> None:
         )
 
 
+def _hold_owner(homes: PeriodHomes) -> None:
+    """Keep the tenant from being moved until the transaction is over, whose mover will see what is
+    beside its own home; `HomeMoved` where it was moved already.
+    """
+    if homes.own is not None and homes.beside is not None:
+        with connections[homes.own.alias].cursor() as cursor:
+            # Changes no row, but waits as a writer does, and is refused as one.
+            cursor.execute("UPDATE django_migrations SET app = app WHERE id IS NULL")
+
+
 def create(homes: PeriodHomes, period: Period, site: Site) -> None:
     """Make an empty home of a period; `HomeExists` where there is something of that name."""
-    beside = homes.home(period).beside
-    if beside is None:
+    if homes.beside is None:
         site.store.create(site.name)
     else:
-        site.store.create_beside(site.name, Site.of(beside).name)
+        site.store.create_beside(site.name, Site.of(homes.beside).name)
 
 
 def _clear(homes: PeriodHomes, period: Period, site: Site) -> None:

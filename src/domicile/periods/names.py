@@ -38,7 +38,7 @@ def faults_of(template: PlacementTemplate, every: Every) -> Iterator[str]:
     if not _is_parted(template.pattern):
         yield "slug and period are not parted by a character such as '_'"
     for other in conf().placements.values():
-        if other.key == template.key or _server_of(other) != _server_of(template):
+        if other.key == template.key or not _are_together(template, other):
             continue
         if any(meet(*pair) for pair in product(_names(template, every), _names_of_other(other))):
             yield f"a home of placement {other.key!r} could have the same name"
@@ -51,6 +51,15 @@ def _is_parted(pattern: str) -> bool:
         {before, after} == {"{slug}", "{period}"} and re.search("[^a-z0-9]", between)
         for before, between, after in zip(parts[1::2], parts[2::2], parts[3::2], strict=False)
     )
+
+
+def _are_together(one: PlacementTemplate, other: PlacementTemplate) -> bool:
+    """Tell whether homes of both can be in one place. What follows tenants can be wherever there
+    are schemas.
+    """
+    if one.follows_tenants or other.follows_tenants:
+        return one.layout == other.layout
+    return _server_of(one) == _server_of(other)
 
 
 def _server_of(template: PlacementTemplate) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from domicile import routing
 from domicile.conf import PlacementTemplate, conf
 from domicile.context import active_home
+from domicile.exceptions import NotSupported
 from domicile.periods.calendar import Calendar
 from domicile.periods.names import faults_of
 from domicile.placement import AT_PERIOD, Home, is_tenant_alias
@@ -52,9 +53,42 @@ def placements(*, of_tenants: bool) -> list[str]:
 
 def is_beside(template: PlacementTemplate, own: PlacementTemplate) -> bool:
     """Tell whether both place homes as schemas of one database."""
-    return template.layout == own.layout == "schema" and (
-        template.database is not None and template.database == own.database
+    return (
+        template.layout == own.layout == "schema"
+        and own.database is not None
+        and (template.follows_tenants or template.database == own.database)
     )
+
+
+def can_house(template: PlacementTemplate, own: PlacementTemplate) -> bool:
+    """Tell whether tenants of a placement can have homes by time in another."""
+    return not template.follows_tenants or is_beside(template, own)
+
+
+def template_of(placement: str, own: PlacementTemplate) -> PlacementTemplate:
+    """Return where the homes by time are of a tenant whose own is where `own` says; `NotSupported`
+    where they cannot be.
+    """
+    template = conf().placement(placement)
+    if not template.follows_tenants:
+        return template
+    if not is_beside(template, own):
+        raise NotSupported(
+            f"Tenants of placement {own.key!r} cannot have the homes by time of placement"
+            f" {placement!r}: it has no DATABASE, so they are schemas beside each tenant's own, and"
+            f" {own.key!r} places no schemas in a database of DATABASES. Give {placement!r} a"
+            " DATABASE or an ENGINE, or choose another placement for the tenant. Nothing was done."
+        )
+    return template.at(str(own.database))
+
+
+def templates_of(template: PlacementTemplate) -> list[PlacementTemplate]:
+    """Return the same for each database where its homes can be."""
+    if not template.follows_tenants:
+        return [template]
+    owns = [own for own in conf().placements.values() if not own.houses_periods]
+    found = dict.fromkeys(own.database for own in owns if is_beside(template, own))
+    return [template.at(str(database)) for database in found]
 
 
 def home_of_tenant(alias: str) -> Home:

@@ -19,11 +19,11 @@ from django.db.models.manager import BaseManager
 from domicile.exceptions import NotSupported, PeriodChanged, PeriodRequired
 from domicile.periods.aggregates import aggregated, groups_of, is_grouped
 from domicile.periods.calendar import Spans
-from domicile.periods.homes import by_session
 from domicile.periods.lodging import PeriodLodging
 from domicile.periods.merging import rows_of
 from domicile.periods.places import is_period_alias
 from domicile.periods.saving import checked_at, period_lodging, prepare
+from domicile.periods.sessions import by_session
 from domicile.placement import is_tenant_alias, owner_of
 from domicile.router import EXPLICIT_HINT, ORIGIN_HINT, refuse_copy, tenant_of_rows
 

@@ -155,8 +155,8 @@ def retire(homes: PeriodHomes, period: Period, rule: Periods) -> str:
     """Archive, detach or drop one; return where it is now, if it is anywhere."""
     detail = ""
     with held(homes, period):
-        site = homes.site(period)
-        if rule.retire == "archive" and period in homes.look():
+        site, there = homes.site(period), homes.look()
+        if rule.retire == "archive" and period in there:
             path = archive_path(homes, period, rule)
             _archive(homes, period, path)
             detail = str(path)

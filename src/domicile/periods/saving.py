@@ -8,9 +8,9 @@ from contextvars import ContextVar
 from typing import Any
 
 from domicile.exceptions import PeriodChanged
-from domicile.periods.homes import atomic_at
 from domicile.periods.lodging import PeriodLodging
 from domicile.periods.places import is_period_alias
+from domicile.periods.sessions import atomic_at
 from domicile.placement import is_tenant_alias, owner_of
 from domicile.router import EXPLICIT_HINT, refuse_copy, tenant_of_rows
 from domicile.routing import lodging_of

@@ -19,7 +19,7 @@ from domicile.patches import reads
 from domicile.patches.cursors import guard_cursors
 from domicile.replicas.reading import Entering, Reading, current_reading, innermost
 from domicile.routing import readers_of, replicated
-from domicile.statements import is_write
+from domicile.statements import is_write, put_first
 
 
 def primary_alias(connection: Any) -> str:
@@ -83,11 +83,9 @@ def _attend_to_all() -> None:
 
 def _opened(connection: Any, **_: Any) -> None:
     wrappers = connection.execute_wrappers
-    wanted = bool(replicated().readers) and readers_of(primary_alias(connection)) is not None
-    if wanted and attend not in wrappers:
-        # Not last: there `execute_wrapper()` of Django takes off its own.
-        wrappers.insert(0, attend)
-    elif attend in wrappers and not wanted:
+    if bool(replicated().readers) and readers_of(primary_alias(connection)) is not None:
+        put_first(connection, attend)
+    elif attend in wrappers:
         wrappers.remove(attend)
 
 

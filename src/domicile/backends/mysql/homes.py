@@ -65,15 +65,7 @@ class DatabaseStore(HomeStore):
             names = {name for (name,) in cursor.fetchall()} - static - _OF_THE_SERVER
         return {name for name in names if self.template.name_at(name)}
 
-    def clone(
-        self,
-        source: str,
-        target: str,
-        *,
-        fingerprint: str = "",
-        version: str = "",
-        without: str = "",
-    ) -> None:
+    def clone(self, source: str, target: str, *, fingerprint: str = "", version: str = "") -> None:
         self.create(target)
         try:
             with self._at(target) as connection:

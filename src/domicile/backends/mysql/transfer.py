@@ -114,7 +114,7 @@ class MySQLEnd(HomeEnd):
         except (DatabaseError, InterfaceError):
             self.connection.close()
 
-    def retire(self, name: str) -> None:
+    def retire(self, number: int) -> None:
         self.execute(f"UPDATE {_GATE} SET closed = TRUE")
         self.execute("COMMIT")
 

@@ -34,6 +34,11 @@ def tenants_role(database: str) -> str:
     return _fitted(f"{database}..tenants")
 
 
+def retired_name(schema: str, number: int) -> str:
+    """Return the name under which a schema is kept that was closed."""
+    return _fitted(f"{schema}~{number}")
+
+
 def _fitted(name: str) -> str:
     if len(name.encode()) <= _MAX_NAME_BYTES:
         return name
@@ -110,15 +115,7 @@ class SchemaStore(PostgresStore):
             left = {name for (name,) in cursor.fetchall()}
         return self.names() | {name for name in left if self.template.name_at(name)}
 
-    def clone(
-        self,
-        source: str,
-        target: str,
-        *,
-        fingerprint: str = "",
-        version: str = "",
-        without: str = "",
-    ) -> list[str]:
+    def clone(self, source: str, target: str, *, fingerprint: str = "", version: str = "") -> None:
         with transaction.atomic(using=self.connection.alias), _taken(self.noun, target):
             script = self._script(source, version)
             role = tenant_role(self._database, target) if conf().roles else None
@@ -127,10 +124,8 @@ class SchemaStore(PostgresStore):
             with self.connection.cursor() as cursor:
                 owner = role or self._user(cursor)
             text = script.text(target, role, owner, makes=not role)
-            last = _taking_out(target, without) if without else ""
-            rows, found = fingerprint_after(self.connection, text, last, target)
+            found = fingerprint_after(self.connection, text, target)
             self.check_clone(source, target, fingerprint, found)
-        return [name for (name,) in rows]
 
     def _script(self, source: str, version: str) -> Script:
         settings = self.connection.settings_dict
@@ -172,6 +167,9 @@ class SchemaStore(PostgresStore):
                     old=tenant_role(self._database, old),
                     new=tenant_role(self._database, new),
                 )
+
+    def retired_name(self, name: str, number: int) -> str:
+        return retired_name(name, number)
 
     def applied(self, names: Sequence[str]) -> dict[str, Applied]:
         return SchemasApplied(self.connection).read(names)
@@ -252,15 +250,7 @@ class DatabaseStore(PostgresStore):
             names = {name for (name,) in cursor.fetchall()}
         return {name for name in names - static if self.template.name_at(name)}
 
-    def clone(
-        self,
-        source: str,
-        target: str,
-        *,
-        fingerprint: str = "",
-        version: str = "",
-        without: str = "",
-    ) -> None:
+    def clone(self, source: str, target: str, *, fingerprint: str = "", version: str = "") -> None:
         """The server copies files; nobody may be connected to the source meanwhile."""
         self._refuse_transaction("cloned")
         with _taken(self.noun, target):
@@ -288,15 +278,6 @@ class DatabaseStore(PostgresStore):
                 f"A database cannot be {what} inside a transaction: call this outside `atomic()`,"
                 " or use a placement by schema in tests that are wrapped in one (TestCase)."
             )
-
-
-def _taking_out(schema: str, app: str) -> str:
-    """Return what removes an app's migrations, and answers with their names. All other rows are
-    from the same source: it cannot be dropped while the transaction that has read it is open.
-    """
-    table = sql.Identifier(schema, "django_migrations")
-    text = sql.SQL("DELETE FROM {table} WHERE app = {app} RETURNING name")
-    return text.format(table=table, app=sql.Literal(app)).as_string(None)
 
 
 @contextmanager

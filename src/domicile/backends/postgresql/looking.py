@@ -70,28 +70,25 @@ def fingerprints_of(
     return _told(connection, schemas, Look(relations))
 
 
-def fingerprint_after(
-    connection: Any, statements: str, last: str, schema: str
-) -> tuple[list[Any], str]:
+def fingerprint_after(connection: Any, statements: str, schema: str) -> str:
     """Send statements, and what reads the fingerprint of a schema behind them, in one message;
-    return the rows that the last of them gives, none if that is empty, and the fingerprint.
+    return the fingerprint.
     """
     session = connection.owner
     look = _message(_LOOK, [schema], Look()).as_string(None)
     with session.cursor() as cursor:
         _prepare(session, cursor, _LOOK)
         try:
-            cursor.execute("\n;\n".join(filter(None, (statements, last, look))))
-            answers = list(_answered(cursor))
+            cursor.execute(f"{statements}\n;\n{look}")
+            *_, ((_, found, _),) = _answered(cursor)
         except ProgrammingError as error:
             _heed(error, session, _LOOK)
             raise
         finally:
             session.session.forget()
-    ((_, found, _),) = answers[-1]
     if found is None:
         ((_, found),) = _read(connection, _LOOK_AT_ANY, [schema], Look())
-    return answers[-2] if last else [], found
+    return found
 
 
 class Look(NamedTuple):

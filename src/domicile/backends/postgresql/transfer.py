@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from importlib.resources import files
 from typing import Any
@@ -14,9 +14,10 @@ from django.db import DatabaseError, InterfaceError, OperationalError, router
 from psycopg import errors, sql
 
 from domicile.backends.postgresql.carrying import CopyTransfer
-from domicile.backends.postgresql.clone import _HOME as HOME
-from domicile.backends.postgresql.clone import Script, ScriptReader
-from domicile.backends.postgresql.homes import _fitted
+from domicile.backends.postgresql.clone import Script
+from domicile.backends.postgresql.clone.keys_last import KeysLastReader
+from domicile.backends.postgresql.homes import retired_name
+from domicile.backends.schema import is_of_owner
 from domicile.backends.transfer import ATTEMPT, HomeEnd, RawTransfer
 from domicile.conf import conf
 from domicile.exceptions import NotSupported
@@ -85,9 +86,9 @@ class PostgresEnd(HomeEnd):
     def attempt(self) -> bool:
         self._begin()
         try:
-            tables = self.tables()
+            tables = self._held()
             self._lock(tables)
-            if tables == self.tables():
+            if tables == self._held():
                 return True
         except OperationalError as error:
             if not isinstance(error.__cause__, _IN_USE):
@@ -95,11 +96,18 @@ class PostgresEnd(HomeEnd):
         self.release()
         return False
 
-    def _lock(self, tables: list[str]) -> None:
+    def _held(self) -> list[sql.Composable]:
+        """Return the tables that are held together, by one statement: no attempt may take longer
+        for there being more homes.
+        """
+        ends: list[Any] = [self, *self.beside()]
+        return [end.named(table) for end in ends for table in end.tables()]
+
+    def _lock(self, tables: list[sql.Composable]) -> None:
         if not tables:
             return
         self.execute("SELECT set_config('statement_timeout', %s, true)", [f"{ATTEMPT * 1000:.0f}"])
-        names = sql.SQL(", ").join(map(self.named, tables))
+        names = sql.SQL(", ").join(tables)
         self.run("LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE", names=names)
         # Nothing of the server's may end what is held from here on.
         self.execute(
@@ -116,15 +124,17 @@ class PostgresEnd(HomeEnd):
             self.connection.close()
 
     def retired_name(self, number: int) -> str:
-        return _fitted(f"{self.schema}~{number}")
+        return retired_name(self.schema, number)
 
-    def retire(self, name: str) -> None:
-        _ = self.schema
+    def retire(self, number: int) -> None:
+        ends: list[Any] = [self, *self.beside()]
+        names = [(end.schema, end.retired_name(number)) for end in ends]
         # As the one who logged in: a tenant's own role cannot rename its schema.
         with self.connection.owner.cursor() as cursor:
-            cursor.execute(
-                sql.SQL(_RETIRE).format(home=sql.Literal(self.schema), old=sql.Literal(name))
-            )
+            for home, old in names:
+                cursor.execute(
+                    sql.SQL(_RETIRE).format(home=sql.Literal(home), old=sql.Literal(old))
+                )
         self.connection.commit()
 
     def is_retired(self, name: str) -> bool:
@@ -163,8 +173,10 @@ class PostgresEnd(HomeEnd):
 
     def script_for(self, target: PostgresEnd) -> Script:
         """Return what makes this schema again at a target."""
-        with self.snapshot(), self._plain_cursor() as cursor:
-            reader = KeysLastReader(cursor, self.schema)
+        # One that is held is in a transaction.
+        reading = self.snapshot() if self.connection.get_autocommit() else nullcontext()
+        with reading, self._plain_cursor() as cursor:
+            reader = KeysLastReader(cursor, self.schema, self.owner_schema)
             reader.with_shared = target.connection.reaches_shared
             reader.with_grants = self.is_database == target.is_database
             return reader.read()
@@ -174,11 +186,16 @@ class PostgresEnd(HomeEnd):
         """Whether the schema is the one that a database of its own comes with."""
         return self.connection.schema is None
 
+    @cached_property
+    def owner_schema(self) -> str:
+        """The schema of its tenant's own home, where it is another home beside that; or empty."""
+        return "" if self.home.beside is None else str(self.connection.search_path[1])
+
     def _run_script(self, script: Script) -> None:
         role = self.connection.role if conf().roles else None
         with self._plain_cursor() as cursor:
             owner = role or cursor.connection.info.user
-            cursor.execute(script.text(self.schema, role, owner))
+            cursor.execute(script.text(self.schema, role, owner, beside=self.owner_schema))
 
     @contextmanager
     def _plain_cursor(self) -> Iterator[Any]:
@@ -228,6 +245,8 @@ class PostgresEnd(HomeEnd):
     def _is_missing(self, field: Any) -> bool:
         if not (field.is_relation and getattr(field, "db_constraint", False)):
             return False
+        if is_of_owner(self.connection, field.related_model):
+            return False  # Those came along.
         return not router.allow_migrate_model(self.connection.alias, field.related_model)
 
     def _open(self, keys: list[Any], triggers: list[Any], keep: frozenset[str]) -> None:
@@ -268,31 +287,3 @@ class PostgresEnd(HomeEnd):
         if not isinstance(source, PostgresEnd):
             return None
         return lambda: CopyTransfer(source, self)
-
-
-class KeysLastReader(ScriptReader):
-    """Leaves all foreign keys to after the rows."""
-
-    #: Whether those to shared tables come along.
-    with_shared = True
-    #: Whether what is granted on the schema itself does.
-    with_grants = True
-
-    def _query(self, name: str) -> list[Any]:
-        found = super()._query(name)
-        if name == "keys":
-            return self._later_keys(found)
-        if name == "later" and not self.with_grants:
-            return [(stage, text) for stage, text in found if f"SCHEMA {HOME} " not in text]
-        return found
-
-    def _later_keys(self, keys: list[Any]) -> list[Any]:
-        later = [(*key[:-1], False) for key in keys]
-        if self.with_shared:
-            return later
-        self.cursor.execute(
-            "SELECT oid FROM pg_catalog.pg_class"
-            " WHERE relnamespace = quote_ident(current_schema())::regnamespace"
-        )
-        inside = {oid for (oid,) in self.cursor.fetchall()}
-        return [key for key in later if key[2] in inside]

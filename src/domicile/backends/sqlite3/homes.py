@@ -62,15 +62,7 @@ class FileStore(HomeStore):
         pattern = f"{escape(start)}{named}{suffix}"
         return [str(path) for path in Path(folder).glob(pattern) if path.is_file()]
 
-    def clone(
-        self,
-        source: str,
-        target: str,
-        *,
-        fingerprint: str = "",
-        version: str = "",
-        without: str = "",
-    ) -> None:
+    def clone(self, source: str, target: str, *, fingerprint: str = "", version: str = "") -> None:
         """SQLite copies what was committed, also while others read and write the source."""
         self.create(target)
         try:

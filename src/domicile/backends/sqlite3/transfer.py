@@ -56,15 +56,15 @@ class SQLiteEnd(HomeEnd):
     def retired_name(self, number: int) -> str:
         return f"{self.path}~{number}"
 
-    def retire(self, name: str) -> None:
+    def retire(self, number: int) -> None:
         """The triggers are there as soon as the transaction is over, and a writer that waited for
         that sees them.
         """
         quoted = self.connection.ops.quote_name
-        for number, table in enumerate(self.tables()):
+        for position, table in enumerate(self.tables()):
             for event in _EVENTS:
                 self.execute(
-                    f"CREATE TRIGGER {quoted(f'{_TRIGGER}_{number}_{event.lower()}')}"
+                    f"CREATE TRIGGER {quoted(f'{_TRIGGER}_{position}_{event.lower()}')}"
                     f" BEFORE {event} ON {quoted(table)}"
                     f" BEGIN SELECT RAISE(ABORT, 'the file {MOVED_AWAY}'); END"
                 )

@@ -43,7 +43,7 @@ from domicile.models import VISIBLE
 from domicile.periods.homes import homes_of
 from domicile.periods.places import placements
 from domicile.periods.tenants import refuse_put_aside
-from domicile.placement import tenant_alias
+from domicile.placement import Home, Placement, tenant_alias
 from domicile.registry import tenant_model
 
 # Exporting -------------------------------------------------------------------------------------
@@ -67,7 +67,7 @@ def export_tenant(tenant: Any, path: str | Path, *, progress: Progress = silent)
             raise TenantUnavailable(
                 f"{tenant.slug!r} is {tenant.get_status_display()}, so it cannot be exported."
             )
-        refuse_put_aside(tenant.slug, "exported")
+        refuse_put_aside(tenant.home, "exported")
         try:
             _write(tenant, partial, progress)
             os.replace(partial, path)
@@ -170,7 +170,7 @@ def import_tenant(
         manifest = read_manifest(archive)
         verify(archive, manifest)
         slug = slug or manifest.slug
-        _refuse_unplaced(manifest, slug)
+        _refuse_unplaced(manifest, Home(tenant_alias(slug), Placement(template.key, slug)))
         with founded(
             slug,
             name=name or manifest.name,
@@ -191,14 +191,16 @@ def import_tenant(
     return tenant
 
 
-def _refuse_unplaced(manifest: Manifest, slug: str) -> None:
-    """Raise `ArchiveRefused` where rows have no place in this project."""
-    refuse_homeless(manifest, manifest.own, tenant_alias(slug))
+def _refuse_unplaced(manifest: Manifest, own: Home) -> None:
+    """Raise `ArchiveRefused` where rows have no place in this project; `NotSupported` where those
+    by time have none in homes of a tenant that lives there.
+    """
+    refuse_homeless(manifest, manifest.own, own.alias)
     for home in manifest.by_time:
         try:
             if home.placement not in placements(of_tenants=True):
                 raise InvalidName("no rule of this project has that placement for tenants' rows")
-            homes = homes_of(home.placement, slug)
+            homes = homes_of(home.placement, own=own)
             alias = homes.alias(homes.calendar.parse(home.period))
         except InvalidName as error:
             raise ArchiveRefused(
@@ -226,7 +228,7 @@ def _load_by_time(
     progress: Progress,
 ) -> None:
     history = history_of(manifest, home)
-    homes = homes_of(home.placement, tenant.slug)
+    homes = homes_of(home.placement, own=tenant.home)
     with made(tenant, homes, homes.calendar.parse(home.period), history, progress) as target:
         _load(archive, home, history, target, progress)
 
@@ -234,7 +236,7 @@ def _load_by_time(
 def _migrate_by_time(tenant: Any, manifest: Manifest) -> None:
     with tenant.activate():
         for home in manifest.by_time:
-            homes = homes_of(home.placement, tenant.slug)
+            homes = homes_of(home.placement, own=tenant.home)
             homes.migrate(homes.calendar.parse(home.period))
 
 

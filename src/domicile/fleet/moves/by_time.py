@@ -40,10 +40,10 @@ def parts_of(source: HomeEnd) -> Iterator[Part]:
     """
     own = source.home
     for placement in placements(of_tenants=True):
-        homes = homes_of(placement, own.slug)
+        homes = homes_of(placement, own=own)
         # Listed now, so that none is missing that is in the snapshot.
         for period in sorted(homes.found(homes.store)):
-            with _end_of(source, homes.home_beside(own, period)) as end:
+            with _end_of(source, homes.home(period)) as end:
                 applied = applied_at(end.connection)
                 # In the snapshot there is nothing yet of one that was made since.
                 if COMPLETE in applied:
@@ -53,7 +53,7 @@ def parts_of(source: HomeEnd) -> Iterator[Part]:
 @contextmanager
 def _end_of(source: HomeEnd, home: Home) -> Iterator[HomeEnd]:
     if home.beside is not None:  # The same session reaches both.
-        yield type(source)(source.connection.owner.view(home.alias, home), home)
+        yield source.other(home)
         return
     with open_end(handler(), home) as end, end.snapshot():
         yield end
@@ -62,7 +62,7 @@ def _end_of(source: HomeEnd, home: Home) -> Iterator[HomeEnd]:
 def copy_by_time(source: HomeEnd, tenant: Any, progress: Progress) -> None:
     """Give a new tenant, which has the rows of a source's own home, those of its homes by time."""
     for part in parts_of(source):
-        homes = homes_of(part.homes.placement, tenant.slug)
+        homes = homes_of(part.homes.placement, own=tenant.home)
         with made(tenant, homes, part.period, part.history, progress) as target:
             copy_rows(part.end, target, part.history, progress)
 

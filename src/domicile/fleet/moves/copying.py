@@ -50,7 +50,7 @@ def copy_tenant(
             raise TenantUnavailable(
                 f"{original.slug!r} is {original.get_status_display()}, so it cannot be copied."
             )
-        refuse_put_aside(original.slug, "copied")
+        refuse_put_aside(original.home, "copied")
         key = placement_named(placement).key if placement else original.placement.template
         with (
             founded(

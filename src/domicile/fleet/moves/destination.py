@@ -8,7 +8,8 @@ from typing import Any
 from domicile.conf import PlacementTemplate, conf
 from domicile.exceptions import UnknownPlacement
 from domicile.fleet.site import Site
-from domicile.placement import Placement
+from domicile.periods.tenants import check_names, is_free_beside
+from domicile.placement import Home, Placement, tenant_alias
 from domicile.records import Move, ReadyHome
 from domicile.registry import tenant_model
 
@@ -38,15 +39,28 @@ def placement_named(name: str) -> PlacementTemplate:
 
 
 def free_placement(template: PlacementTemplate, slug: str) -> Placement:
-    """Return a placement for a home of a tenant that nothing is at. A slug has no underscore."""
+    """Return a placement for a home of a tenant that nothing is at, nor is beside it. A slug has no
+    underscore.
+    """
+    others = _homes_of(slug)
     for number in count(1):
         name = slug if number == 1 else f"{slug}_{number}"
         placement = Placement(template.key, name)
-        site = Site.of(placement)
+        site, home = Site.of(placement), Home(tenant_alias(slug), placement)
         site.store.validate(site.name)
-        if not _is_taken(placement) and not site.exists():
+        check_names(home)
+        if not _is_taken(placement) and not site.exists() and is_free_beside(home, others):
             return placement
     raise AssertionError
+
+
+def _homes_of(slug: str) -> list[Home]:
+    """Return the tenant's own home, and those that it has left, or may come to."""
+    found = [tenant.placement for tenant in tenant_model()._base_manager.filter(slug=slug)]
+    for move in open_moves().filter(slug=slug):
+        found += [move.source, move.target]
+    known = conf().placements
+    return [Home(tenant_alias(slug), each) for each in found if each.template in known]
 
 
 def _is_taken(placement: Placement) -> bool:

@@ -16,6 +16,7 @@ from domicile.fleet.site import Site, handler
 from domicile.models import Status, Tenant
 from domicile.naming import validate_slug
 from domicile.periods import tenants as periods
+from domicile.placement import Home, Placement, tenant_alias
 from domicile.registry import tenant_model
 
 
@@ -37,12 +38,13 @@ def founded(
     template = conf().placement(placement)
     validate_slug(slug)
     hosts = lifecycle._normalized(domains)
-    periods.check_names(slug)
+    own = Home(tenant_alias(slug), Placement(template.key, slug))
+    periods.check_names(own)
     with lifecycle.sole_work_on(slug):
         lifecycle._clear_remains(slug)
         if tenant_model()._base_manager.filter(slug=slug).exists():
             raise SlugTaken(f"There is a tenant {slug!r} already.")
-        periods.refuse_remains(slug)
+        periods.refuse_remains(own)
         tenant = tenant_model()(slug=slug, name=name or slug, **fields)
         tenant.placement, tenant.status = free_placement(template, slug), Status.CREATING
         site = Site.of(tenant.placement)

@@ -4,12 +4,14 @@ The row of a `Move` says how far it got, and each phase is one that a process ma
 
 - preparing: the target is made, and has tables. The tenant knows nothing of it.
 - copying: the database keeps writers from the source, for as long as this process lives, and rows
-  are carried and compared.
+  are carried and compared. What is beside the tenant's own home is held, carried and retired with
+  it (`domicile.fleet.moves.beside`).
 - switching: the target is complete. The source is retired, at one instant; from then on it refuses
   whoever still comes. That instant decides: before it, the move is undone; after it, finished.
 - switched: the tenant's placement is the target. The source waits for the end of its grace.
 
-The same call again finishes or begins anew, as it has to. Each change of phase is made only if the
+The same call again finishes or begins anew, as it has to (`domicile.fleet.moves.phases`); old homes
+are dropped in `domicile.fleet.moves.old_homes`. Each change of phase is made only if the
 row is still in the phase before; so of two who believe that they work on it, one goes on.
 """
 
@@ -21,32 +23,25 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db import transaction
-from django.utils import timezone
-
 from domicile import signals
 from domicile.conf import PlacementTemplate, conf
-from domicile.exceptions import (
-    HomeExists,
-    HomeMissing,
-    NotSupported,
-    TenantBusy,
-    TenantUnavailable,
-)
+from domicile.exceptions import HomeExists, NotSupported, TenantBusy, TenantUnavailable
 from domicile.fleet.lifecycle import _in_shared_home, find_tenant, sole_work_on
 from domicile.fleet.migrations import Progress, Step, silent
-from domicile.fleet.moves.destination import free_placement, open_moves, placement_named
+from domicile.fleet.moves.beside import Beside
+from domicile.fleet.moves.destination import free_placement, placement_named
 from domicile.fleet.moves.history import History, applied_through
+from domicile.fleet.moves.old_homes import drop_old_homes, expired
+from domicile.fleet.moves.phases import Phase, advance, place, settle, settled
 from domicile.fleet.moves.transfer import make_tables, open_end, transfer
 from domicile.fleet.site import Site, handler
 from domicile.models import VISIBLE
 from domicile.periods.tenants import refuse_move
-from domicile.placement import SHARED_ALIAS, Home, Placement
+from domicile.placement import SHARED_ALIAS, Placement
 from domicile.records import Move
 
 logger = logging.getLogger("domicile.fleet")
 
-Phase = Move.Phase
 GRACE = timedelta(days=7)
 #: Seconds to wait for the transactions of writers.
 PATIENCE = 30.0
@@ -73,7 +68,8 @@ def move_tenant(
     lock_timeout: float = PATIENCE,
     progress: Progress = silent,
 ) -> Moved:
-    """Move a tenant to a home of another kind. Its slug, alias, domains and status stay.
+    """Move a tenant to a home of another kind. Its slug, alias, domains and status stay; its homes
+    by time come along where they are schemas beside its own, before and after.
 
     :param placement: a key of `DOMICILE["PLACEMENTS"]`, or an alias of `DATABASES` where one only
         places homes.
@@ -82,7 +78,7 @@ def move_tenant(
     :raises HomeBusy: they did not end. `RowsDiffer`: something did not arrive as it left.
     :raises MigrationsUnknown: between engines, the home has had migrations that are not here.
     :raises TenantBusy: another process works on the tenant.
-    :raises NotSupported: it has homes by time beside its own.
+    :raises NotSupported: it has homes by time that could not come along.
 
     Whatever fails before the switch leaves the tenant where it was. A process that is killed is
     finished by the same call.
@@ -91,16 +87,16 @@ def move_tenant(
     template = placement_named(placement)
     slug = find_tenant(tenant).slug
     with sole_work_on(slug):
-        finished = _settle(slug)
+        finished = settle(slug)
         tenant = find_tenant(slug)
         if tenant.status not in VISIBLE:
             raise TenantUnavailable(
                 f"{slug!r} is {tenant.get_status_display()}, so it cannot be moved."
             )
         if tenant.placement.template == template.key:
-            moved = _last_move(tenant, finished or (None if grace else _expired(slug).last()))
+            moved = _last_move(tenant, finished or (None if grace else expired(slug).last()))
         else:
-            refuse_move(tenant, template)
+            refuse_move(tenant.home, template)
             moved = _Mover(tenant, template, grace, lock_timeout, progress).run()
     if not grace:
         drop_old_homes(slug)
@@ -151,7 +147,7 @@ class _Mover:
             left_behind = self._carry()
         except BaseException as error:
             # What the servers did last may have come too late for us to hear.
-            if _settled(self.move) is None:
+            if settled(self.move) is None:
                 raise
             logger.warning("Moved %s in spite of %r.", self.tenant.slug, error)
         tenant = find_tenant(self.tenant)
@@ -172,29 +168,32 @@ class _Mover:
         self._tell(f"{site.store.noun} {site.name}")
 
     def _carry(self) -> list[str]:
-        alias, move = self.tenant.alias, self.move
-        with open_end(handler(), Home(alias, move.source)) as source:
+        move = self.move
+        with open_end(handler(), move.source_home) as source:
             history = History(applied_through(source.connection))
-            target_home = Home(alias, move.target)
-            with open_end(handler(), target_home) as target:
+            with open_end(handler(), move.target_home) as target:
                 make_tables(source, target, history)
-                handler().forget(alias)
-                _advance(move, Phase.PREPARING, Phase.COPYING)
+                handler().forget(self.tenant.alias)
+                beside = Beside(source, target, self.progress)
+                beside.build()
+                advance(move, Phase.PREPARING, Phase.COPYING)
                 self._tell("the target has its tables")
                 source.prepare(self.patience)
+                source.beside = beside.ends
                 with source.frozen(self.patience):
                     began = time.monotonic()
                     self._tell("no writes from here on")
                     _refuse_migrated(source, history)
-                    refuse_move(self.tenant, conf().placement(move.target.template))
+                    refuse_move(move.source_home, conf().placement(move.target.template))
                     left_behind = transfer(source, target, history, self.progress)
+                    left_behind += beside.carry()
                     self._switch(source, began)
             source.hide(move.retired_name)
         return left_behind
 
     def _switch(self, source: Any, began: float) -> None:
         move = self.move
-        _advance(
+        advance(
             move,
             Phase.COPYING,
             Phase.SWITCHING,
@@ -202,9 +201,9 @@ class _Mover:
             read_only_seconds=time.monotonic() - began,
         )
         self._tell("all rows are there")
-        source.retire(move.retired_name)
+        source.retire(move.pk)
         self._tell("source retired")
-        _place(move)
+        place(move)
         Move.objects.filter(pk=move.pk).update(read_only_seconds=time.monotonic() - began)
 
     def _tell(self, detail: str) -> None:
@@ -216,127 +215,3 @@ def _refuse_migrated(source: Any, history: History) -> None:
         raise TenantBusy(
             f"{source.home.slug!r} was migrated meanwhile. Move it again when that is done."
         )
-
-
-def _advance(move: Move, before: str, after: str, **values: Any) -> None:
-    """Go to the next phase, unless somebody else took the move over."""
-    if not Move.objects.filter(pk=move.pk, phase=before).update(phase=after, **values):
-        raise TenantBusy(f"Another process has taken over the move of {move.slug!r}.")
-    for name, value in {"phase": after, **values}.items():
-        setattr(move, name, value)
-
-
-def _place(move: Move) -> None:
-    """Have the tenant live at the target, for every process to see."""
-    with transaction.atomic(using=SHARED_ALIAS):
-        _advance(
-            move,
-            Phase.SWITCHING,
-            Phase.SWITCHED,
-            drop_source_after=timezone.now() + move.grace,
-        )
-        tenant = find_tenant(move.slug)
-        tenant.placement = move.target
-        tenant.save(update_fields=["placement_template", "placement_name", "changed_at"])
-
-
-# What was cut off ------------------------------------------------------------------------------
-
-
-def _settled(move: Move) -> Move | None:
-    """Settle a move that failed; return it if the tenant has moved all the same."""
-    shared = handler()[SHARED_ALIAS]
-    shared.close_if_unusable_or_obsolete()
-    try:
-        return _settle(move.slug)
-    except Exception:
-        logger.exception(
-            "Could not clear away what was made for the move of tenant %s; the same command again"
-            " will.",
-            move.slug,
-        )
-        return None
-
-
-def _settle(slug: str) -> Move | None:
-    """Undo or finish a move of a tenant that was cut off; return it if it is finished."""
-    move = open_moves().filter(slug=slug).exclude(phase=Phase.SWITCHED).last()
-    if move is None:
-        return None
-    if move.phase == Phase.SWITCHING and _source_is_retired(move):
-        logger.warning("Finishing the move of tenant %s, which was cut off.", slug)
-        _place(move)
-        with open_end(handler(), move.source_home) as source:
-            source.hide(move.retired_name)
-        return move
-    if move.phase != Phase.UNDOING:
-        _advance(move, move.phase, Phase.UNDOING)
-    _undo(move)
-    return None
-
-
-def _source_is_retired(move: Move) -> bool:
-    with open_end(handler(), move.source_home) as source:
-        return source.is_retired(move.retired_name)
-
-
-def _undo(move: Move) -> None:
-    """Drop the target, then the row: while there is a home, there is a row that tells of it."""
-    handler().forget(move.source_home.alias)
-    Site.of(move.target).drop()
-    try:
-        with open_end(handler(), move.source_home) as source:
-            source.unprepare()
-    except HomeMissing:
-        pass  # Nothing to take back where nothing is.
-    move.delete()
-
-
-# What is left ----------------------------------------------------------------------------------
-
-
-@_in_shared_home
-def drop_old_homes(slug: str = "") -> list[str]:
-    """Drop the homes from which tenants have moved (or one has), whose grace is over; return the
-    slugs. One that cannot be dropped now is left for the next time.
-    """
-    return [move.slug for move in _expired(slug) if _drops_source(move)]
-
-
-def _expired(slug: str = "") -> Any:
-    """Return the moves, or those of a tenant, whose old home is to be dropped."""
-    expired = Move.objects.filter(phase=Phase.SWITCHED, drop_source_after__lte=timezone.now())
-    return (expired.filter(slug=slug) if slug else expired).order_by("pk")
-
-
-def _drops_source(move: Move) -> bool:
-    try:
-        with sole_work_on(move.slug):
-            if Move.objects.filter(pk=move.pk, phase=Phase.SWITCHED).exists():
-                _drop_source(move)
-    except TenantBusy:
-        return False
-    except Exception:
-        logger.exception(
-            "Could not drop the old home of tenant %s; the next attempt may.", move.slug
-        )
-        return False
-    return True
-
-
-def _drop_source(move: Move) -> None:
-    site = Site.of(move.source)
-    if move.retired_name:
-        site.store.drop(move.retired_name)
-    site.drop()
-    move.phase, move.ended_at = Phase.DONE, timezone.now()
-    move.save(update_fields=["phase", "ended_at"])
-
-
-def drop_moves(slug: str) -> None:
-    """Drop every home that a tenant has besides the one it lives in, grace or not: the tenant is
-    being dropped, by the holder of its lock.
-    """
-    _settle(slug)
-    for move in Move.objects.filter(slug=slug, phase=Phase.SWITCHED):
-        _drop_source(move)

@@ -132,20 +132,12 @@ class Template:
             return False
 
     def _clone(self, site: Site, label: Label) -> bool:
-        left_out = site.store.clone(
-            self.site.name,
-            site.name,
-            fingerprint=label.fingerprint,
-            version=" ".join(label),
-            without=_LABEL_APP,
+        site.store.clone(
+            self.site.name, site.name, fingerprint=label.fingerprint, version=" ".join(label)
         )
-        if left_out is None:
-            with site.session() as cursor:
-                cursor.execute("DELETE FROM django_migrations WHERE app = %s", [_LABEL_APP])
-            is_same = self.label() == label
-        else:
-            is_same = left_out == [" ".join(label)]
-        if is_same:
+        with site.session() as cursor:
+            cursor.execute("DELETE FROM django_migrations WHERE app = %s", [_LABEL_APP])
+        if self.label() == label:
             return True
         # It was made anew meanwhile: some rows may be of the old one, some of the new.
         site.drop()

@@ -60,18 +60,21 @@ class Script:
     rows: str
     rest: str
 
-    def text(self, target: str, role: str | None, owner: str, *, makes: bool = False) -> str:
+    def text(
+        self, target: str, role: str | None, owner: str, *, makes: bool = False, beside: str = ""
+    ) -> str:
         """Return all statements for the schema `target`, as one message inside a transaction.
 
         With `role` the structure is made as that role. Rows are written as the one who logged in:
         a tenant's role cannot read another's schema. `owner` is granted what the owner of the
-        source was granted. With `makes` the schema is made, too.
+        source was granted. With `makes` the schema is made, too. `beside` is a schema that it
+        refers to, in the place of the one that the source referred to.
         """
         acting = f"SET LOCAL ROLE {_quoted(role)};\n" if role else ""
         writing = "RESET ROLE;\n" if role else ""
         parts = (
             f"CREATE SCHEMA {_quoted(target)};\n" if makes else "",
-            f"SET LOCAL search_path TO {_quoted(target)};\n",
+            f"SET LOCAL search_path TO {_path(target, beside)};\n",
             "SET LOCAL check_function_bodies = off;\n",
             *(acting, self.structure, writing, self.rows, acting, self.rest, writing),
             "SET LOCAL check_function_bodies TO DEFAULT",
@@ -83,15 +86,15 @@ class Script:
 class ScriptReader:
     """Reads the script of one schema through a cursor, in its current transaction."""
 
-    def __init__(self, cursor: Any, source: str) -> None:
+    def __init__(self, cursor: Any, source: str, beside: str = "") -> None:
+        """With `beside`, what refers to that schema is told without its name."""
         self.cursor = cursor
         self.source = source
+        self.beside = beside
 
     def read(self) -> Script:
         """Return the script; `NotSupported` names what the catalog alone cannot make again."""
-        self.cursor.execute(
-            sql.SQL("SET LOCAL search_path TO {}").format(sql.Identifier(self.source))
-        )
+        self.cursor.execute(f"SET LOCAL search_path TO {_path(self.source, self.beside)}")
         self._refuse()
         full = self._tables_with_rows()
         keys = [ForeignKey(*row) for row in self._query("keys")]
@@ -233,6 +236,10 @@ def _with_keys(item: Made, keys: Sequence[str]) -> str:
 def _joined(statements: Iterable[str]) -> str:
     # A line of its own, in case a statement ends in a comment.
     return "".join(f"{statement}\n;\n" for statement in statements)
+
+
+def _path(*schemas: str) -> str:
+    return ", ".join(_quoted(schema) for schema in schemas if schema)
 
 
 def _quoted(name: str) -> str:
