@@ -58,10 +58,14 @@ def at_exit(function: Callable[..., object], *arguments: object) -> None:
     atexit.register(lambda: os.getpid() == owner and function(*arguments))
 
 
+#: Bytes that have to be free in memory for servers to have their files there.
+ROOM = 8 << 30
+
+
 @functools.cache
 def folder() -> Path:
     """The temporary folder of this process, removed when it ends, also when it is killed."""
-    parent = os.environ.get("DOMICILE_TEST_FOLDER", "/tmp")
+    parent = os.environ.get("DOMICILE_TEST_FOLDER") or _roomiest()
     path = Path(tempfile.mkdtemp(prefix="domicile-", dir=parent))
     path.chmod(0o755)
     # When the process dies its end of the pipe closes, and the shell reads on. The second is for
@@ -74,6 +78,15 @@ def folder() -> Path:
     )
     at_exit(_remove, path, watchdog)
     return path
+
+
+def _roomiest() -> str:
+    """Return where servers put their files: in memory where there is much, since tests make and
+    empty tables all the time.
+    """
+    memory = Path("/dev/shm")
+    is_roomy = memory.is_dir() and shutil.disk_usage(memory).free >= ROOM
+    return str(memory) if is_roomy and os.access(memory, os.W_OK) else "/tmp"
 
 
 def _remove(path: Path, watchdog: subprocess.Popen[bytes]) -> None:

@@ -37,8 +37,8 @@ class Facts:
     rows: str
 
     @classmethod
-    def of(cls, database: Database, home: str) -> Self:
-        definition = database.dump(home, "--schema-only")
+    def of(cls, database: Database, home: str, definition: str = "") -> Self:
+        definition = definition or database.dump(home, "--schema-only")
         with database.connect() as connection:
             return cls(re.sub(rf"\b{home}\b", HOME, definition), rows(connection, home))
 

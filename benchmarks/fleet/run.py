@@ -39,7 +39,8 @@ command line, from the start of Python.
 Applications. wagtail and django-oscar with all their migrations as tenants' apps, on the newest
 Django. A home that Django alone migrated, one that Domicile migrated while it captured the
 statements, one where they were replayed and one that was cloned must be the same, by Domicile's
-fingerprint (`fingerprints.unequal`) and by pg_dump and the number of rows (`dumps.unequal`).
+fingerprint (`fingerprints.unequal`), and by pg_dump, of what their dumps restore, and the number of
+rows (`dumps.unequal`).
 
 Limits. The requirements name them all but those that are 0.
 """
