@@ -10,16 +10,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 ROOT = Path(__file__).parents[1]
 #: Where a test kills at many instants, each pair of Python and Django takes every other one: this
 #: is the first of the pair that runs.
 FIRST = 1 if sys.version_info < (3, 13) else 2
+T = TypeVar("T")
 PREAMBLE = """\
 import json, sys
 import django
@@ -27,6 +28,11 @@ django.setup()
 def tell(**message):
     print(json.dumps(message), flush=True)
 """
+
+
+def in_turns(instants: Iterable[T]) -> list[T]:
+    """Return every other one, those that are this pair's."""
+    return list(instants)[FIRST - 1 :: 2]
 
 
 class Process:

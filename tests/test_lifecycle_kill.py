@@ -15,7 +15,7 @@ from domicile.fleet.site import Site
 from domicile.placement import TEMPLATE_NAME, Placement
 from domicile.registry import registry
 from tests.creating import Creator
-from tests.processes import eventually
+from tests.processes import eventually, in_turns
 from tests.tenants import DATABASES, domicile_settings
 from tests.testproject.students.models import Student
 from tests.testproject.universities.models import Hostname, University
@@ -78,7 +78,7 @@ def check_can_be_created(slug: str, placement: str) -> None:
 
 
 def check_each_kill(creator: Creator, placement: str, kinds: list[str]) -> None:
-    for number in range(1, len(kinds)):
+    for number in in_turns(range(1, len(kinds))):
         pid = creator.start("acme", placement, stop_at=number)
         assert creator.outcome()["stopped"] == kinds[number - 1]
         check_nobody_sees("acme")

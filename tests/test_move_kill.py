@@ -20,7 +20,7 @@ from domicile.records import Move
 from domicile.registry import registry
 from tests import servers
 from tests.moving import Mover
-from tests.processes import eventually
+from tests.processes import eventually, in_turns
 from tests.tenants import DATABASES, tenant
 from tests.test_move import contents, fill, homes_like
 from tests.testproject.students.models import Student
@@ -85,7 +85,7 @@ def test_killed_in_each_phase(mover: Mover, source: str, target: str) -> None:
     kinds = [step.kind for step in steps]
     assert list(dict.fromkeys(kinds)) == ["preparing", "copying", "rows", "switching", "switched"]
     numbers = {kinds.index(kind) + 1 for kind in kinds} | {len(kinds), len(kinds) - 1}
-    for number in sorted(numbers):
+    for number in in_turns(sorted(numbers)):
         with tenant("acme", placement=source) as acme:
             fill(acme, 20)
             before = contents(acme)
@@ -155,7 +155,7 @@ def test_sessions_are_killed_at_each_step(source: str, target: str, victim: str)
     servers.require("postgres15")
     steps = steps_of(source, target)
     kinds = [step.kind for step in steps]
-    for number in sorted({kinds.index(kind) + 1 for kind in kinds} | {len(kinds) - 1}):
+    for number in in_turns(sorted({kinds.index(kind) + 1 for kind in kinds} | {len(kinds) - 1})):
         with tenant("acme", placement=source) as acme:
             fill(acme, 20)
             before = contents(acme)
@@ -203,7 +203,7 @@ def test_a_tenant_whose_move_was_cut_off_can_be_dropped(
     mover: Mover, source: str, target: str
 ) -> None:
     kinds = [step.kind for step in steps_of(source, target)]
-    for number in [*range(1, 4), len(kinds) - 2, len(kinds) - 1]:
+    for number in in_turns([*range(1, 4), len(kinds) - 2, len(kinds) - 1]):
         domicile.create_tenant("acme", placement=source)
         pid = mover.start(target, stop_at=number)
         assert mover.outcome()["stopped"] == kinds[number - 1]
