@@ -109,24 +109,16 @@ class HomeConnectionHandler(ConnectionHandler):
         return wrapper
 
     def opened(self, alias: str) -> Any:
-        """Return this thread's wrapper of an alias of `DATABASES`, or of `shared`; None: it has
+        """Return this thread's wrapper of an alias, of `shared` that of its database; None: it has
         none yet.
         """
-        holder = self._of_thread if _get_running_loop() is None else self._connections
-        try:
-            static = holder.wrappers.static
-        except AttributeError:
-            return None
-        return static.get(DEFAULT_DB_ALIAS if alias == SHARED_ALIAS else alias)
-
-    def opened_home(self, home: Home) -> Any:
-        """Return this thread's wrapper of a home; None: it has none yet."""
         holder = self._of_thread if _get_running_loop() is None else self._connections
         try:
             wrappers: Wrappers = holder.wrappers
         except AttributeError:
             return None
-        return wrappers.views.get(home.alias) or wrappers.own.get(home.alias)
+        static = wrappers.static.get(DEFAULT_DB_ALIAS if alias == SHARED_ALIAS else alias)
+        return static or wrappers.views.get(alias) or wrappers.own.get(alias)
 
     def _first(self, alias: str) -> Any:
         """Return what has no wrapper yet among the static ones."""

@@ -113,14 +113,10 @@ class FixedRoute(Route):
 
     def straight(self, home: Home | None, origin: str | None, write: bool) -> str:
         alias = SHARED_ALIAS if self.is_shared and home is not None else self.alias
-        readers = self.readers
-        if write or readers is None or must_read_primary.get():
+        if write or self.readers is None:
             return alias
-        opened = connections.opened(alias)  # type: ignore[attr-defined]
-        if opened is not None and opened.in_atomic_block and _is_bound(readers, opened):
-            return alias
-        chosen = readers.choose()
-        return alias if chosen == DEFAULT_DB_ALIAS else chosen
+        chosen = _chosen(alias, self.readers)
+        return alias if chosen is None or chosen == DEFAULT_DB_ALIAS else chosen
 
 
 class TenantRoute(Route):
@@ -140,13 +136,10 @@ class ReplicatedTenantRoute(Route):
         if origin is None or home is None or home.alias != origin:
             return None
         host, readers = _hosts[home.placement.template]
-        if write or readers is None or must_read_primary.get():
+        if write or readers is None:
             return origin
-        opened = connections.opened_home(home)  # type: ignore[attr-defined]
-        if opened is not None and opened.in_atomic_block and _is_bound(readers, opened):
-            return origin
-        chosen = readers.choose()
-        return origin if chosen == host else origin + AT_REPLICA + chosen
+        chosen = _chosen(origin, readers)
+        return origin if chosen is None or chosen == host else origin + AT_REPLICA + chosen
 
 
 _TO_TENANTS = ReplicatedTenantRoute()
@@ -251,6 +244,16 @@ def _is_bound(readers: Readers, connection: Any) -> bool:
         getattr(readers, "is_simulated", False)
         and all(getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)
     )
+
+
+def _chosen(alias: str, readers: Readers) -> str | None:
+    """Return who serves a read of what is at `alias`; None: only that itself will do."""
+    if must_read_primary.get():
+        return None
+    opened = connections.opened(alias)  # type: ignore[attr-defined]
+    if opened is not None and opened.in_atomic_block and _is_bound(readers, opened):
+        return None
+    return readers.choose()
 
 
 def nearby(alias: str) -> str:

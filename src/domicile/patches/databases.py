@@ -29,20 +29,16 @@ def at_primaries(original: Any) -> Any:
         for first in rows:  # One answer comes from one database.
             here = first._state.db
             primary = primary_of(here)
-            if primary == here:
-                yield first
-                yield from rows
-                return
-            _put(first, here, primary)
+            if primary != here:
+                _put(first, here, primary)
+                rows = (_put(row, here, primary) for row in rows)
             yield first
-            for row in rows:
-                _put(row, here, primary)
-                yield row
+            yield from rows
 
     return __iter__
 
 
-def _put(instance: Any, replica: str, primary: str) -> None:
+def _put(instance: Any, replica: str, primary: str) -> Any:
     """Have an instance that was read from a replica belong to its primary."""
     state = instance._state
     state.read_from, state.db = replica, primary
@@ -50,6 +46,7 @@ def _put(instance: Any, replica: str, primary: str) -> None:
         for related in state.fields_cache.values():  # What `select_related()` brought.
             if isinstance(related, Model) and related._state.db == replica:
                 _put(related, replica, primary)
+    return instance
 
 
 def keeping_out(original: Any) -> Any:

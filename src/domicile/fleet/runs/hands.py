@@ -23,17 +23,16 @@ class Hands:
     def __init__(self, number: int) -> None:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._idle = number
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(number)]
-        for thread in self._threads:
-            thread.start()
+        self._threads: list[threading.Thread] = []
+        for _ in range(number):
+            self._hire()
 
     def do(self, job: Job) -> None:
         """Have one do a job; another is hired where none is idle."""
         if self._idle:
             self._idle -= 1
         else:
-            self._threads.append(threading.Thread(target=self._work, daemon=True))
-            self._threads[-1].start()
+            self._hire()
         self._jobs.put(job)
 
     def keep(self, number: int) -> None:
@@ -48,6 +47,11 @@ class Hands:
         for thread in self._threads:
             thread.join()
         self._threads.clear()
+
+    def _hire(self) -> None:
+        thread = threading.Thread(target=self._work, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _work(self) -> None:
         try:
