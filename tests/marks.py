@@ -23,6 +23,7 @@ from tests.databases import SQLITE, databases, make_database
 #: missing.
 KINDS = {"schemas": "", "roles": "", "files": "", "apart": "", "mariadb": "mariadb"}
 RELATION = "marks.Mark.pupil"
+APPS = ["students", "marks"]
 #: The databases that are added, and the servers that they are on.
 ADDED = {
     "mariadb": {"added": "mariadb"},
@@ -94,6 +95,7 @@ def configured(
         "ROLES": kind == "roles",
         "RELATIONS": () if kind in ("schemas", "roles", "anywhere") else (RELATION,),
         "CLONE": False,
+        "TENANT_APPS": APPS,  # As few as will do: each test migrates homes.
     }
     with databases(added, rules=rules, **{**defaults, **others}):
         yield

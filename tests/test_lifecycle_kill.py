@@ -141,7 +141,10 @@ def _drops(slug: str) -> bool:
 
 
 def test_killed_at_random_instants(creator: Creator) -> None:
-    durations = {placement: duration_of(creator, placement) for placement in ("schema", "file")}
+    durations = {
+        placement: min(duration_of(creator, placement) for _ in range(3))
+        for placement in ("schema", "file")
+    }
     instants = random.Random(SEED)
     cut_off = 0
     for turn in range(20):

@@ -364,7 +364,7 @@ def test_no_row_is_lost_and_none_doubled_under_load(written_while_moving: list[s
 def test_a_move_is_undone_or_finished_wherever_it_was_killed(doomed: Doomed) -> None:
     with by_month("anywhere", ROLES=True) as added:
         before = contents(make_acme())
-        left, is_killed, step = 30, True, 59
+        left, is_killed, step = 30, True, 47
         while is_killed:
             connections.close_all()
             words = "tenants move acme --to far --grace 0s"
@@ -395,7 +395,7 @@ def is_moved(target: str) -> bool:
 
 def test_a_tenant_can_be_dropped_whose_move_was_cut_off(doomed: Doomed) -> None:
     with by_month("anywhere", ROLES=True) as added:
-        for left in (150, 290):
+        for left in (110, 210):
             make_acme()
             connections.close_all()
             assert doomed.dies("tenants move acme --to far", "anywhere", added, left, ROLES=True)

@@ -23,7 +23,7 @@ from domicile.periods.homes import homes_of
 from domicile.registry import registry
 from tests import servers
 from tests.databases import databases
-from tests.marks import KINDS, at, by_month, located, placements_of
+from tests.marks import APPS, KINDS, at, by_month, located, placements_of
 from tests.processes import FIRST, eventually
 from tests.test_tenant_partitions import applied, kind, unapply
 from tests.test_tenant_periods_kill import Doomed, doomed, left_of, put_aside
@@ -220,7 +220,7 @@ def test_rows_by_time_find_no_place_where_there_is_no_rule(archive: Path) -> Non
 def test_rows_of_one_home_find_no_place_where_there_is_a_rule(tmp_path: Path) -> None:
     """They are in the tenant's own home, where nobody would look for them any more."""
     own = {"PLACEMENTS": placements_of("schemas"), "DEFAULT_PLACEMENT": "own", "CLONE": False}
-    with databases({}, **own):
+    with databases({}, **own, TENANT_APPS=APPS):
         acme = domicile.create_tenant("acme")
         with acme.activate():
             Mark._base_manager.create(given_at=at(NOVEMBER))
@@ -234,7 +234,7 @@ def test_rows_of_one_home_find_no_place_where_there_is_a_rule(tmp_path: Path) ->
 # Cut off -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("kind", "step"), [("roles", 97), ("files", 131), ("mariadb", 191)])
+@pytest.mark.parametrize(("kind", "step"), [("roles", 61), ("files", 131), ("mariadb", 191)])
 @pytest.mark.parametrize("what", ["copy", "import"])
 def test_what_was_cut_off_is_done_again(
     doomed: Doomed, what: str, kind: str, step: int, tmp_path: Path
