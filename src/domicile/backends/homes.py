@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from domicile.conf import PlacementTemplate
 from domicile.exceptions import CloneDiffers, InvalidName, NotSupported
@@ -13,6 +13,35 @@ from domicile.placement import TENANT_PREFIX, Home, Placement
 
 #: The migrations that a home has applied: pairs of app label and name.
 Applied = frozenset[tuple[str, str]]
+
+
+class Row(NamedTuple):
+    """A row that tells a home from others: a table, and the values of some of its columns."""
+
+    table: str
+    values: Mapping[str, str]
+
+    def take_from(self, connection: Any) -> None:
+        """Delete it in the home that a connection is at; `CloneDiffers` where it is not there."""
+        self._meet(connection, "DELETE")
+
+    def require(self, connection: Any) -> None:
+        """Raise `CloneDiffers` where it is not in the home that a connection is at."""
+        self._meet(connection, "SELECT 1")
+
+    def _meet(self, connection: Any, verb: str) -> None:
+        quote = connection.ops.quote_name
+        columns = " AND ".join(f"{quote(column)} = %s" for column in self.values)
+        statement = f"{verb} FROM {quote(self.table)} WHERE {columns}"
+        with connection.cursor() as cursor:
+            cursor.execute(statement, list(self.values.values()))
+            found = cursor.rowcount if verb == "DELETE" else len(cursor.fetchall())
+        if not found:
+            raise self.missing()
+
+    def missing(self) -> CloneDiffers:
+        """Return the error of a clone whose source has no such row."""
+        return CloneDiffers(f"There is no such row in {self.table!r}: {self.values}.", {}, {})
 
 
 class HomeStore(ABC):
@@ -69,12 +98,21 @@ class HomeStore(ABC):
         """Return names of homes that are there, and of homes of which something was left."""
         return self.names()
 
-    def clone(self, source: str, target: str, *, fingerprint: str = "", version: str = "") -> None:
+    def clone(
+        self,
+        source: str,
+        target: str,
+        *,
+        fingerprint: str = "",
+        version: str = "",
+        without: Row | None = None,
+    ) -> None:
         """Make a home with the structure and the rows of another.
 
         :param fingerprint: that of the source, where it is known.
         :param version: names the state of a source that nobody writes to, so that what has been
             read of it can be used again; empty: it may have changed.
+        :param without: a row that the source has, or it is another by now, and the clone has not.
         :raises HomeExists: `target` is there. `CloneDiffers`: it came out otherwise, and was
             dropped again. `NotSupported`: the source has what cannot be cloned.
         """

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import ProgrammingError, connections, transaction
+from django.db import DataError, ProgrammingError, connections, transaction
 from psycopg import errors, sql
 
 from domicile.backends.catalog import Facts
-from domicile.backends.homes import Applied, HomeStore
+from domicile.backends.homes import Applied, HomeStore, Row
 from domicile.backends.postgresql.applied import SchemasApplied
 from domicile.backends.postgresql.clone import Script, ScriptReader
 from domicile.backends.postgresql.looking import facts_of, fingerprint_after, fingerprints_of
@@ -115,7 +115,15 @@ class SchemaStore(PostgresStore):
             left = {name for (name,) in cursor.fetchall()}
         return self.names() | {name for name in left if self.template.name_at(name)}
 
-    def clone(self, source: str, target: str, *, fingerprint: str = "", version: str = "") -> None:
+    def clone(
+        self,
+        source: str,
+        target: str,
+        *,
+        fingerprint: str = "",
+        version: str = "",
+        without: Row | None = None,
+    ) -> None:
         with transaction.atomic(using=self.connection.alias), _taken(self.noun, target):
             script = self._script(source, version)
             role = tenant_role(self._database, target) if conf().roles else None
@@ -123,8 +131,13 @@ class SchemaStore(PostgresStore):
                 self.create(target)
             with self.connection.cursor() as cursor:
                 owner = role or self._user(cursor)
-            text = script.text(target, role, owner, makes=not role)
-            found = fingerprint_after(self.connection, text, target)
+            text = script.text(target, role, owner, makes=not role, without=without)
+            try:
+                found = fingerprint_after(self.connection, text, target)
+            except DataError as error:
+                if without and isinstance(error.__cause__, errors.InvalidTextRepresentation):
+                    raise without.missing() from error
+                raise
             self.check_clone(source, target, fingerprint, found)
 
     def _script(self, source: str, version: str) -> Script:
@@ -250,12 +263,23 @@ class DatabaseStore(PostgresStore):
             names = {name for (name,) in cursor.fetchall()}
         return {name for name in names - static if self.template.name_at(name)}
 
-    def clone(self, source: str, target: str, *, fingerprint: str = "", version: str = "") -> None:
+    def clone(
+        self,
+        source: str,
+        target: str,
+        *,
+        fingerprint: str = "",
+        version: str = "",
+        without: Row | None = None,
+    ) -> None:
         """The server copies files; nobody may be connected to the source meanwhile."""
         self._refuse_transaction("cloned")
         with _taken(self.noun, target):
             self._run("CREATE DATABASE {target} TEMPLATE {source}", target=target, source=source)
         try:
+            if without:
+                with self.visit(target) as connection:
+                    without.take_from(connection)
             self.check_clone(source, target, fingerprint)
         except BaseException:
             self.drop(target)

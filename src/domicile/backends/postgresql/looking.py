@@ -80,7 +80,7 @@ def fingerprint_after(connection: Any, statements: str, schema: str) -> str:
         _prepare(session, cursor, _LOOK)
         try:
             cursor.execute(f"{statements}\n;\n{look}")
-            *_, ((_, found, _),) = _answered(cursor)
+            *_, ((_, found, _),) = _answered(cursor.cursor)
         except ProgrammingError as error:
             _heed(error, session, _LOOK)
             raise
@@ -227,12 +227,12 @@ def _message(reading: str, schemas: Sequence[str], look: Look) -> sql.Composable
 
 
 def _rows(cursor: Any) -> Iterator[tuple[str, str]]:
-    for rows in _answered(cursor):
+    for rows in _answered(cursor.cursor):
         yield from ((schema, answer) for schema, answer, _ in rows)
 
 
 def _answered(cursor: Any) -> Iterator[list[Any]]:
-    """Yield the rows of each statement that gives any, or could."""
+    """Yield the rows of each statement that gives any, or could, from a cursor of the driver's."""
     more = True
     while more:
         if cursor.description:

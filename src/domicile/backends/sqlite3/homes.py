@@ -14,7 +14,7 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from domicile.backends.homes import HomeStore
+from domicile.backends.homes import HomeStore, Row
 from domicile.exceptions import HomeExists, HomeMissing
 
 #: What SQLite writes beside a file.
@@ -62,7 +62,15 @@ class FileStore(HomeStore):
         pattern = f"{escape(start)}{named}{suffix}"
         return [str(path) for path in Path(folder).glob(pattern) if path.is_file()]
 
-    def clone(self, source: str, target: str, *, fingerprint: str = "", version: str = "") -> None:
+    def clone(
+        self,
+        source: str,
+        target: str,
+        *,
+        fingerprint: str = "",
+        version: str = "",
+        without: Row | None = None,
+    ) -> None:
         """SQLite copies what was committed, also while others read and write the source."""
         self.create(target)
         try:
@@ -71,6 +79,9 @@ class FileStore(HomeStore):
                 closing(sqlite3.connect(f"{Path(target).as_uri()}?mode=rw", uri=True)) as here,
             ):
                 there.backup(here)
+            if without:
+                with self.visit(target) as connection:
+                    without.take_from(connection)
             self.check_clone(source, target, fingerprint)
         except BaseException:
             self.drop(target)

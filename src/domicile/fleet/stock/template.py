@@ -16,6 +16,7 @@ from typing import NamedTuple
 from django.db import DatabaseError
 from django.utils import timezone
 
+from domicile.backends.homes import Row
 from domicile.conf import conf
 from domicile.exceptions import CloneDiffers, HomeMissing, InvalidName, NotSupported
 from domicile.fleet.migrations import Progress, Step, migrate_home, silent
@@ -38,6 +39,14 @@ class Label(NamedTuple):
     fingerprint: str
     #: Another word each time that one is made.
     made: str
+
+    def __str__(self) -> str:
+        return " ".join(self)
+
+    @property
+    def row(self) -> Row:
+        """Where it is written."""
+        return Row("django_migrations", {"app": _LABEL_APP, "name": str(self)})
 
 
 class Template:
@@ -95,7 +104,7 @@ class Template:
         with site.session() as cursor:
             cursor.execute(
                 "INSERT INTO django_migrations (app, name, applied) VALUES (%s, %s, %s)",
-                [_LABEL_APP, " ".join(label), timezone.now()],
+                [_LABEL_APP, str(label), timezone.now()],
             )
         return label
 
@@ -108,8 +117,11 @@ class Template:
         if label is None:
             return False
         try:
-            return self._clone(site, label)
+            self._clone(site, label)
+            return True
         except CloneDiffers as error:
+            if self.label() != label:  # It was made anew meanwhile.
+                return False
             if not self._drifted(label):
                 found = drift(dict(error.facts), dict(error.model))
                 self._warn(site, "; ".join(found) or str(error))
@@ -125,23 +137,23 @@ class Template:
         if self.site.store.connection.in_atomic_block:
             return False
         label = self.make(progress, instead_of=drifted)
+        if label is None:
+            return False
         try:
-            return label is not None and self._clone(site, label)
+            self._clone(site, label)
+            return True
         except (CloneDiffers, NotSupported, DatabaseError) as error:
             self._warn(site, str(error))
             return False
 
-    def _clone(self, site: Site, label: Label) -> bool:
+    def _clone(self, site: Site, label: Label) -> None:
         site.store.clone(
-            self.site.name, site.name, fingerprint=label.fingerprint, version=" ".join(label)
+            self.site.name,
+            site.name,
+            fingerprint=label.fingerprint,
+            version=str(label),
+            without=label.row,
         )
-        with site.session() as cursor:
-            cursor.execute("DELETE FROM django_migrations WHERE app = %s", [_LABEL_APP])
-        if self.label() == label:
-            return True
-        # It was made anew meanwhile: some rows may be of the old one, some of the new.
-        site.drop()
-        return False
 
     def _drifted(self, label: Label) -> bool:
         found = self.site.store.fingerprints([self.site.name])

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from psycopg import sql
 
+from domicile.backends.homes import Row
 from domicile.exceptions import NotSupported
 
 #: Stand in the statements of the `.sql` files for what each home has of its own.
@@ -24,6 +25,11 @@ _HOME, _PATH, _ROLE = "\x01home\x01", "\x01path\x01", "\x01role\x01"
 _KEYS_STAGE = 30
 #: The rank of tables in `made.sql`.
 _TABLE = 4
+
+_TAKING = """
+    WITH taken AS (DELETE FROM {table} WHERE {columns} RETURNING 1)
+    SELECT CASE WHEN EXISTS (SELECT FROM taken) THEN 'true' ELSE 'It is not there.' END::boolean;
+"""
 
 Key = tuple[int, int]
 #: What is needed, or wished, by what is made.
@@ -61,13 +67,20 @@ class Script:
     rest: str
 
     def text(
-        self, target: str, role: str | None, owner: str, *, makes: bool = False, beside: str = ""
+        self,
+        target: str,
+        role: str | None,
+        owner: str,
+        *,
+        makes: bool = False,
+        beside: str = "",
+        without: Row | None = None,
     ) -> str:
         """Return all statements for the schema `target`, as one message inside a transaction.
 
         With `role` the structure is made as that role. Rows are written as the one who logged in:
         a tenant's role cannot read another's schema. `owner` is granted what the owner of the
-        source was granted. With `makes` the schema is made, too. `beside` is a schema that it
+        source was granted. With `makes` the schema is made, too, and `without` a row. `beside` is a schema that it
         refers to, in the place of the one that the source referred to.
         """
         acting = f"SET LOCAL ROLE {_quoted(role)};\n" if role else ""
@@ -76,11 +89,27 @@ class Script:
             f"CREATE SCHEMA {_quoted(target)};\n" if makes else "",
             f"SET LOCAL search_path TO {_path(target, beside)};\n",
             "SET LOCAL check_function_bodies = off;\n",
-            *(acting, self.structure, writing, self.rows, acting, self.rest, writing),
+            *(acting, self.structure, writing, self.rows, _taking(without), acting),
+            *(self.rest, writing),
             "SET LOCAL check_function_bodies TO DEFAULT",
         )
         script = "".join(parts).replace(_ROLE, _quoted(owner)).replace(_HOME, _quoted(target))
         return script.replace(_PATH, sql.Literal(target).as_string(None))
+
+
+def _taking(row: Row | None) -> str:
+    """Return what deletes a row, and fails where it is not there."""
+    if row is None:
+        return ""
+    columns = [
+        sql.SQL("{} = {}").format(sql.Identifier(column), sql.Literal(value))
+        for column, value in row.values.items()
+    ]
+    return (
+        sql.SQL(_TAKING)
+        .format(table=sql.Identifier(row.table), columns=sql.SQL(" AND ").join(columns))
+        .as_string(None)
+    )
 
 
 class ScriptReader:
