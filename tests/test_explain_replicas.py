@@ -53,7 +53,8 @@ def replicated(replica: Any) -> Iterator[None]:
 
 def told() -> str:
     output = StringIO()
-    call_command("databases", "route", "people.Person", stdout=output, skip_checks=True)
+    with unit_of_work():
+        call_command("databases", "route", "people.Person", stdout=output, skip_checks=True)
     return output.getvalue()
 
 

@@ -16,7 +16,6 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import QuerySet, Subquery
 from django.db.models.deletion import Collector
 from django.db.models.manager import BaseManager
-from django.db.models.query import ModelIterable, RawModelIterable
 from django.db.models.sql import Query
 from django.db.models.sql.compiler import SQLCompiler
 from django.db.models.sql.datastructures import Join
@@ -58,10 +57,10 @@ def test_django_still_has_these_signatures(owner: type, name: str):
     assert getattr(owner, name).__wrapped__.__module__.startswith("django.")
 
 
-@pytest.mark.parametrize("iterable", [ModelIterable, RawModelIterable])
-def test_rows_come_from_iterables_without_arguments(iterable: type):
+def test_an_instance_s_state_is_told_its_database():
     # Patched only where a rule has replicas.
-    assert list(inspect.signature(iterable.__iter__).parameters) == ["self"]
+    assert Course.from_db("other", [], [])._state.__dict__["db"] == "other"
+    assert Course()._state.db is None
 
 
 def test_bulk_create_takes_the_objects_first():

@@ -105,6 +105,19 @@ def test_a_template_behind_the_project_is_made_anew(
     assert kinds("accra", placement) == ["row", "home", "clone", "complete"]
 
 
+def test_a_template_that_is_made_anew_meanwhile_is_not_cloned(
+    template: Template, placement: str, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    """Some rows could be of the old one, some of the new."""
+    known = template.label()
+    assert template.make(instead_of=known) != known
+    monkeypatch.setattr(Template, "current", lambda *_: known)
+    steps = kinds("accra", placement)
+    assert "migration" in steps
+    assert "clone" not in steps
+    assert caplog.text == ""
+
+
 def test_an_unequal_clone_is_told_and_made_by_migrations(
     template: Template, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,9 +5,10 @@ from contextlib import ExitStack
 from functools import partial
 from itertools import chain
 from statistics import fmean, median
+from typing import Literal
 
 from cluster import REPLICAS, Cluster
-from rounds import best, median_of, rounds
+from rounds import best, rounds
 
 from benchmarks.report import Figure, say
 from benchmarks.workers import Worker
@@ -28,51 +29,46 @@ def read_figures(cluster: Cluster, seconds: float) -> Iterator[Figure]:
             workers = (cluster.worker(settings, number) for _ in range(PROCESSES))
             return [stack.enter_context(worker) for worker in workers]
 
-        chosen = [team("domicile", number) for number in numbers]
-        named = [team("named", number) for number in numbers[1:]]
-        for number, (worker, *_) in enumerate(chosen):
-            found = worker.call("aliases", model="people.Person", units=100)
+        chosen = {f"{number}": team("domicile", number) for number in numbers}
+        named = {f"{number} named": team("named", number) for number in numbers[1:]}
+        for number in numbers:
+            found = chosen[f"{number}"][0].call("aliases", model="people.Person", units=100)
             assert found == ([f"users_{n}" for n in numbers[1 : number + 1]] or ["users"]), found
         for queries in QUERIES:
             say(f"reading, {queries} in a unit of work")
+            asked = {"units": BLOCK // queries, "queries": queries}
             works = {
-                f"{number}": block(each, "read", queries) for number, each in enumerate(chosen)
+                f"{name}, {n}": partial(worker.call, command, **asked)
+                for teams, command in ((chosen, "read"), (named, "read_named"))
+                for name, workers in teams.items()
+                for n, worker in enumerate(workers)
             }
-            for number, each in enumerate(named, 1):
-                works[f"{number} named"] = block(each, "read_named", queries)
             for work in works.values():
                 work()
-            for worker in chain(*chosen, *named):
+            for worker in chain(*chosen.values(), *named.values()):
                 worker.call("freeze")
             yield from told(queries, rounds(works, seconds))
-
-
-def block(team: list[Worker], command: str, queries: int) -> Callable[[], list[float]]:
-    """What gives the mean times of a block in each process of a team."""
-    return partial(_mean, team, command, units=BLOCK // queries, queries=queries)
-
-
-def _mean(team: list[Worker], command: str, **asked: int) -> list[float]:
-    times = [worker.call(command, **asked) for worker in team]
-    return [fmean(each) for each in zip(*times, strict=True)]
 
 
 def told(queries: int, found: Found) -> Iterator[Figure]:
     """A round has seconds, and those of the client's processor, for each block."""
     for number in range(REPLICAS + 1):
         name = f"reads.{queries}.{number}-replicas"
-        chosen = [values[f"{number}"] for values in found]
-        yield Figure(f"{name}.per-second", BLOCK / median(whole for whole, _ in chosen))
+        chosen, named = f"{number}", f"{number} named"
+        yield Figure(f"{name}.per-second", BLOCK / of_team(median, chosen, 0, found))
         if number:
-            named = [values[f"{number} named"] for values in found]
-            yield from compared(name, list(zip(chosen, named, strict=True)))
+            ratio = of_team(median, chosen, 0, found) / of_team(median, named, 0, found)
+            yield Figure(f"{name}.time", ratio)
+            query = of_team(best, named, 0, found)
+            extra = of_team(best, chosen, 1, found) - of_team(best, named, 1, found)
+            note = f"{extra / BLOCK * 1e6:.1f} of {query / BLOCK * 1e6:.0f} µs"
+            # What the client's processor does more, in parts of what a query takes.
+            yield Figure(f"{name}.balancing", extra / query, LIMIT, note)
 
 
-def compared(name: str, pairs: list[tuple[list[float], list[float]]]) -> Iterator[Figure]:
-    """What the client's processor does more, in parts of what a query takes."""
-    ratio, doubt = median_of([chosen[0] / named[0] for chosen, named in pairs])
-    yield Figure(f"{name}.time", ratio, note=doubt)
-    query = best([whole for _, (whole, _) in pairs])
-    extra = best([own for (_, own), _ in pairs]) - best([own for _, (_, own) in pairs])
-    note = f"{extra / BLOCK * 1e6:.1f} of {query / BLOCK * 1e6:.0f} µs"
-    yield Figure(f"{name}.balancing", extra / query, LIMIT, note)
+def of_team(
+    measure: Callable[[list[float]], float], team: str, which: Literal[0, 1], found: Found
+) -> float:
+    """The mean of what each of a team's processes is measured to take."""
+    each = ([values[f"{team}, {n}"][which] for values in found] for n in range(PROCESSES))
+    return fmean(map(measure, each))

@@ -60,7 +60,7 @@ from benchmarks.report import Figure, guarded, show
 
 PARTS = {  # and seconds: of the rounds of one figure, or all of the monitor's
     "route": (route_figures, 10.0, 3.0),
-    "reads": (read_figures, 12.0, 3.0),
+    "reads": (read_figures, 24.0, 6.0),
     "fan-out": (fan_out_figures, 6.0, 2.0),
     "monitor": (watch_figures, 60.0, 12.0),
 }

@@ -194,6 +194,12 @@ def readers_of(alias: str) -> Readers | None:
 
 def primary_of(alias: str) -> str:
     """Return the alias whose rows are read by `alias`: a replica's primary, otherwise itself."""
+    return lasting_primary(alias) or _primary_now(alias)
+
+
+@lru_cache(maxsize=4096)
+def lasting_primary(alias: str) -> str | None:
+    """Return the same, where no run-time change makes it another; None: ask `primary_of()`."""
     found = replicated()
     if not found.readers:
         return alias
@@ -202,10 +208,13 @@ def primary_of(alias: str) -> str:
         return primary
     if is_tenant_alias(alias):
         return alias.partition(AT_REPLICA)[0]
-    if alias not in settings.DATABASES:
-        for primary, readers in found.readers.items():
-            if alias in readers.aliases:  # Found at run time.
-                return primary
+    return alias if alias in settings.DATABASES else None
+
+
+def _primary_now(alias: str) -> str:
+    for primary, readers in replicated().readers.items():
+        if alias in readers.aliases:
+            return primary
     return alias
 
 
@@ -280,7 +289,7 @@ _hosts = _Hosts()
 
 def reset() -> None:
     """Forget what was compiled."""
-    for compiled in (rules, replicated, _straight_to):
+    for compiled in (rules, replicated, lasting_primary, _straight_to):
         compiled.cache_clear()
     _hosts.clear()
     _lodgings.clear()

@@ -22,8 +22,7 @@ calls Django's own code, and `tests/test_patches.py` fails when that code change
 6. Validation reads to decide whether to write, so it reads the primary: `Model.full_clean`,
    `Model.validate_unique`.
 7. An instance that was read from a replica belongs to the primary, where Django compares
-   `_state.db` with the alias it writes to: `ModelIterable.__iter__`, `RawModelIterable.__iter__`,
-   once a rule has replicas.
+   `_state.db` with the alias it writes to: `ModelState.db`, once a rule has replicas.
 8. `django_migrations` is made wherever `migrate` runs, and in the databases of others nothing is:
    `MigrationRecorder.ensure_schema`, `record_applied`, `record_unapplied`.
 9. A generic relation looks for its content type in the row's own database:
@@ -49,9 +48,9 @@ from django.apps import apps
 from django.core.signals import setting_changed
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Model, QuerySet, Subquery
+from django.db.models.base import ModelState
 from django.db.models.deletion import Collector
 from django.db.models.manager import BaseManager
-from django.db.models.query import ModelIterable, RawModelIterable
 from django.db.models.sql import Query
 from django.db.models.sql.compiler import SQLCompiler
 from django.db.models.sql.datastructures import Join
@@ -98,9 +97,8 @@ def install() -> None:
 
 
 def _install_for_replicas() -> None:
-    if replicated().readers and not hasattr(ModelIterable.__iter__, "__wrapped__"):
-        _replace(ModelIterable, "__iter__", databases.at_primaries)
-        _replace(RawModelIterable, "__iter__", databases.at_primaries)
+    if replicated().readers:
+        ModelState.db = databases.database_of_primary  # type: ignore[assignment]
 
 
 def _reset(*, setting: str, **_: Any) -> None:

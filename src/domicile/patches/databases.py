@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-from django.db.models import Model
+from django.db.models.base import ModelState
 
 from domicile.exceptions import CrossDatabaseError
 from domicile.migrating import is_migrated_in
 from domicile.periods.places import is_period_alias
 from domicile.placement import is_tenant_alias
 from domicile.relations import crosses, place_of
-from domicile.routing import database_of, lodging_of, primary_of, reading_primary, rules
+from domicile.routing import (
+    database_of,
+    lasting_primary,
+    lodging_of,
+    primary_of,
+    reading_primary,
+    rules,
+)
 
 
 def reading_what_is_there(original: Any) -> Any:
@@ -23,30 +29,21 @@ def reading_what_is_there(original: Any) -> Any:
     return method
 
 
-def at_primaries(original: Any) -> Any:
-    def __iter__(self: Any) -> Iterator[Any]:
-        rows = original(self)
-        for first in rows:  # One answer comes from one database.
-            here = first._state.db
-            primary = primary_of(here)
-            if primary != here:
-                _put(first, here, primary)
-                rows = (_put(row, here, primary) for row in rows)
-            yield first
-            yield from rows
-
-    return __iter__
+def _get_database(state: ModelState) -> str | None:
+    return state.__dict__.get("db")
 
 
-def _put(instance: Any, replica: str, primary: str) -> Any:
-    """Have an instance that was read from a replica belong to its primary."""
-    state = instance._state
-    state.read_from, state.db = replica, primary
-    if "fields_cache" in state.__dict__:
-        for related in state.fields_cache.values():  # What `select_related()` brought.
-            if isinstance(related, Model) and related._state.db == replica:
-                _put(related, replica, primary)
-    return instance
+def _set_database(state: ModelState, alias: str | None) -> None:
+    values = state.__dict__
+    if alias is not None:
+        primary = lasting_primary(alias) or primary_of(alias)  # Each row comes here.
+        if primary != alias:
+            values["read_from"], alias = alias, primary
+    values["db"] = alias
+
+
+#: `_state.db` that names no replica: whoever was read from one belongs to its primary.
+database_of_primary = property(_get_database, _set_database)
 
 
 def keeping_out(original: Any) -> Any:

@@ -80,8 +80,9 @@ class Script:
 
         With `role` the structure is made as that role. Rows are written as the one who logged in:
         a tenant's role cannot read another's schema. `owner` is granted what the owner of the
-        source was granted. With `makes` the schema is made, too, and `without` a row. `beside` is a schema that it
-        refers to, in the place of the one that the source referred to.
+        source was granted. With `makes` the schema is made, too. `beside` is a schema that it
+        refers to, in the place of the one that the source referred to. `without` is a row that is
+        taken out again, and has to be there.
         """
         acting = f"SET LOCAL ROLE {_quoted(role)};\n" if role else ""
         writing = "RESET ROLE;\n" if role else ""
