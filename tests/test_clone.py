@@ -14,7 +14,7 @@ import pytest
 from django.db import connections, transaction
 from django.test.utils import CaptureQueriesContext
 
-from domicile.backends.homes import HomeStore
+from domicile.backends.homes import HomeStore, Original
 from domicile.backends.postgresql.clone import Made, ordered
 from domicile.backends.postgresql.cursors import SwitchingCursor
 from domicile.backends.postgresql.homes import SchemaStore
@@ -269,14 +269,14 @@ def dumped(store: HomeStore, name: str) -> list[str]:
 @pytest.mark.parametrize("kind", OBJECTS)
 def test_a_clone_is_like_its_source(store: HomeStore, kind: str) -> None:
     fill(store, "the source", OBJECTS[kind])
-    store.clone("the source", "the target")
+    store.clone(Original("the source"), "the target")
     assert store.facts("the target") == store.facts("the source")
     assert dumped(store, "the target") == dumped(store, "the source")
 
 
 def test_a_clone_can_be_used_as_its_source_can(store: HomeStore) -> None:
     fill(store, "the source", OBJECTS["sequences"] + OBJECTS["functions"])
-    store.clone("the source", "the target")
+    store.clone(Original("the source"), "the target")
     store.drop("the source")
     # The driver's own cursor, which stays where it is told to go.
     with (
@@ -293,7 +293,7 @@ def test_a_clone_can_be_used_as_its_source_can(store: HomeStore) -> None:
 
 def test_a_text_that_holds_the_home_s_name_stays_as_it_is(store: HomeStore) -> None:
     fill(store, "the source", "CREATE VIEW v AS SELECT '{home}.v' AS name")
-    store.clone("the source", "the target")
+    store.clone(Original("the source"), "the target")
     with store.connection.cursor() as cursor:
         cursor.execute('SELECT name FROM "the target".v')
         assert cursor.fetchone() == ("the source.v",)
@@ -312,7 +312,7 @@ def test_a_choice_of_texts_is_deparsed_otherwise_when_it_is_read_again(store: Ho
         CREATE POLICY p ON t USING (state NOT IN ('open', 'closed'));
         """,
     )
-    store.clone("the source", "the target")
+    store.clone(Original("the source"), "the target")
     facts = store.facts("the target")
     assert facts == store.facts("the source")
     assert facts["index t.chosen"].endswith(
@@ -333,14 +333,14 @@ def test_a_choice_of_texts_is_deparsed_otherwise_when_it_is_read_again(store: Ho
 def test_what_the_catalog_does_not_tell_is_refused(store: HomeStore, script: str) -> None:
     fill(store, "the source", script)
     with pytest.raises(NotSupported, match="cannot be cloned"):
-        store.clone("the source", "the target")
+        store.clone(Original("the source"), "the target")
     assert not store.exists("the target")
 
 
 def test_a_clone_that_is_unequal_is_not_kept(store: HomeStore) -> None:
     fill(store, "the source", "CREATE TABLE t (n integer)")
     with pytest.raises(CloneDiffers, match="not like it"):
-        store.clone("the source", "the target", fingerprint="0" * 32)
+        store.clone(Original("the source", "0" * 32), "the target")
     assert not store.exists("the target")
 
 
@@ -348,7 +348,7 @@ def test_nothing_is_cloned_over_what_is_there(store: HomeStore) -> None:
     store.create("the source")
     fill(store, "the target", "CREATE TABLE t (n integer)")
     with pytest.raises(HomeExists, match="the target"):
-        store.clone("the source", "the target")
+        store.clone(Original("the source"), "the target")
     with pytest.raises(HomeExists, match="the target"):
         store.rename("the source", "the target")
     assert "table t" in store.facts("the target")
@@ -359,7 +359,7 @@ def test_what_was_read_of_a_version_is_used_again(store: HomeStore) -> None:
     expected = store.fingerprints(["the source"])["the source"]
     for number in range(2):
         with CaptureQueriesContext(store.connection) as queries:
-            store.clone("the source", "the target", fingerprint=expected, version=f"{store}")
+            store.clone(Original("the source", expected, version=f"{store}"), "the target")
         assert len(queries) < 7, number
         store.drop("the target")
 
@@ -383,11 +383,11 @@ def test_all_of_a_clone_and_its_fingerprint_is_one_message(
         sent.append(str(query))
         return execute(self, query, *args, **kwargs)
 
-    given = {"fingerprint": expected, "version": "1"}
-    store.clone("the source", "the target", **given)
+    original = Original("the source", expected, version="1")
+    store.clone(original, "the target")
     store.drop("the target")
     monkeypatch.setattr(SwitchingCursor, "execute", noted)
-    store.clone("the source", "the target", **given)
+    store.clone(original, "the target")
     (message,) = sent
     assert "CREATE SCHEMA" in message
     assert "domicile_look" in message
@@ -420,12 +420,12 @@ def test_a_file_is_copied_with_all_that_is_in_it() -> None:
     try:
         with closing(sqlite3.connect(source)) as writer:
             writer.executescript(script)  # It stays open: its rows are in the journal.
-            store.clone(source, target)
+            store.clone(Original(source), target)
         assert store.facts(target) == store.facts(source)
         with closing(sqlite3.connect(target)) as connection:
             assert connection.execute("SELECT * FROM v").fetchall() == [("Ama",), ("Kofi",)]
         with pytest.raises(HomeExists):
-            store.clone(source, target)
+            store.clone(Original(source), target)
     finally:
         store.drop(source)
         store.drop(target)
@@ -440,7 +440,7 @@ def test_a_database_of_mariadb_is_made_again_with_all_that_is_in_it() -> None:
         with store._at(source) as there, there.cursor() as cursor:
             for statement in MARIADB:
                 cursor.execute(statement)
-        store.clone(source, target)
+        store.clone(Original(source), target)
         assert store.facts(target) == store.facts(source)
         with store._at(target) as here, here.cursor() as cursor:
             cursor.execute("SELECT name, double_id FROM a_view")

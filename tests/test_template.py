@@ -15,6 +15,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.test import override_settings
 
 import domicile
+from domicile.backends.homes import Original
 from domicile.backends.postgresql.homes import tenant_role
 from domicile.fleet.site import Site
 from domicile.fleet.stock import template as templates
@@ -124,12 +125,12 @@ def test_an_unequal_clone_is_told_and_made_by_migrations(
     store = type(template.site.store)
     check = store.check_clone
 
-    def meddling(self: Any, source: str, target: str, fingerprint: str, found: str = "") -> None:
+    def meddling(self: Any, original: Original, target: str, found: str = "") -> None:
         name = Site.of(template.site.placement).store.template.name_at(target)
         site = Site(self, target, type(template.site.placement)(template.key, str(name)))
         with site.session() as cursor:
             cursor.execute("CREATE TABLE meddled (id integer)")
-        check(self, source, target, fingerprint)
+        check(self, original, target)
 
     monkeypatch.setattr(store, "check_clone", meddling)
     steps = kinds("accra", template.key)

@@ -199,7 +199,11 @@ def primary_of(alias: str) -> str:
 
 @lru_cache(maxsize=4096)
 def lasting_primary(alias: str) -> str | None:
-    """Return the same, where no run-time change makes it another; None: ask `primary_of()`."""
+    """Return the same, where nothing that is found at run time makes it another; None: ask
+    `primary_of()`.
+    """
+    from domicile.periods.places import is_period_alias
+
     found = replicated()
     if not found.readers:
         return alias
@@ -208,7 +212,8 @@ def lasting_primary(alias: str) -> str | None:
         return primary
     if is_tenant_alias(alias):
         return alias.partition(AT_REPLICA)[0]
-    return alias if alias in settings.DATABASES else None
+    is_itself = alias in settings.DATABASES or alias in SHARED_ALIASES or is_period_alias(alias)
+    return alias if is_itself else None
 
 
 def _primary_now(alias: str) -> str:

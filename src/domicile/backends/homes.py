@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from domicile.conf import PlacementTemplate
@@ -16,32 +17,47 @@ Applied = frozenset[tuple[str, str]]
 
 
 class Row(NamedTuple):
-    """A row that tells a home from others: a table, and the values of some of its columns."""
+    """A row of a home: its table, and the values of some of its columns."""
 
     table: str
     values: Mapping[str, str]
 
     def take_from(self, connection: Any) -> None:
         """Delete it in the home that a connection is at; `CloneDiffers` where it is not there."""
-        self._meet(connection, "DELETE")
+        with connection.cursor() as cursor:
+            cursor.execute(*self._statement("DELETE", connection))
+            if not cursor.rowcount:
+                raise self.missing()
 
     def require(self, connection: Any) -> None:
         """Raise `CloneDiffers` where it is not in the home that a connection is at."""
-        self._meet(connection, "SELECT 1")
+        with connection.cursor() as cursor:
+            cursor.execute(*self._statement("SELECT 1", connection))
+            if not cursor.fetchall():
+                raise self.missing()
 
-    def _meet(self, connection: Any, verb: str) -> None:
+    def _statement(self, verb: str, connection: Any) -> tuple[str, list[str]]:
         quote = connection.ops.quote_name
         columns = " AND ".join(f"{quote(column)} = %s" for column in self.values)
-        statement = f"{verb} FROM {quote(self.table)} WHERE {columns}"
-        with connection.cursor() as cursor:
-            cursor.execute(statement, list(self.values.values()))
-            found = cursor.rowcount if verb == "DELETE" else len(cursor.fetchall())
-        if not found:
-            raise self.missing()
+        return f"{verb} FROM {quote(self.table)} WHERE {columns}", list(self.values.values())
 
     def missing(self) -> CloneDiffers:
-        """Return the error of a clone whose source has no such row."""
+        """Return the error of a clone whose original had no such row."""
         return CloneDiffers(f"There is no such row in {self.table!r}: {self.values}.", {}, {})
+
+
+@dataclass(frozen=True)
+class Original:
+    """A home that others are cloned from, and what is known of it."""
+
+    name: str
+    #: Empty: it is read.
+    fingerprint: str = ""
+    #: Names the state of one that nobody writes to, so that what has been read of it can be used
+    #: again; empty: it may have changed.
+    version: str = ""
+    #: By which it is known; without it, it is another by now. No clone has it.
+    label: Row | None = None
 
 
 class HomeStore(ABC):
@@ -98,23 +114,11 @@ class HomeStore(ABC):
         """Return names of homes that are there, and of homes of which something was left."""
         return self.names()
 
-    def clone(
-        self,
-        source: str,
-        target: str,
-        *,
-        fingerprint: str = "",
-        version: str = "",
-        without: Row | None = None,
-    ) -> None:
+    def clone(self, original: Original, target: str) -> None:
         """Make a home with the structure and the rows of another.
 
-        :param fingerprint: that of the source, where it is known.
-        :param version: names the state of a source that nobody writes to, so that what has been
-            read of it can be used again; empty: it may have changed.
-        :param without: a row that the source has, or it is another by now, and the clone has not.
         :raises HomeExists: `target` is there. `CloneDiffers`: it came out otherwise, and was
-            dropped again. `NotSupported`: the source has what cannot be cloned.
+            dropped again. `NotSupported`: the original has what cannot be cloned.
         """
         raise NotSupported(f"{self.connection.display_name} does not clone a {self.noun}.")
 
@@ -128,13 +132,13 @@ class HomeStore(ABC):
         """Return under which name a home is kept that `HomeEnd.retire()` has closed."""
         raise NotSupported(f"{self.connection.display_name} does not retire a {self.noun}.")
 
-    def check_clone(self, source: str, target: str, fingerprint: str, found: str = "") -> None:
+    def check_clone(self, original: Original, target: str, found: str = "") -> None:
         """Raise `CloneDiffers` unless the clone looks as it has to.
 
-        :param fingerprint: that of the source, `found` that of the clone; empty: not known yet.
+        :param found: the clone's fingerprint; empty: not known yet.
         """
-        found = found or self.fingerprints([target])[target]
-        if found != (fingerprint or self.fingerprints([source])[source]):
+        source, found = original.name, found or self.fingerprints([target])[target]
+        if found != (original.fingerprint or self.fingerprints([source])[source]):
             raise CloneDiffers(
                 f"The {self.noun} {target!r}, a clone of {source!r}, is not like it.",
                 self.facts(target),

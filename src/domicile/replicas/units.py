@@ -49,7 +49,7 @@ class UnitOfWork(Scope):
         traceback: TracebackType | None = None,
     ) -> None:
         inner = innermost.get()
-        if inner is not None and inner.opener is self:
+        if inner is not None and inner.opener is self:  # As nearly always: a call less.
             outer = inner.outer
             innermost.set(outer)
         else:

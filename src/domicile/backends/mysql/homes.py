@@ -10,7 +10,7 @@ from typing import Any
 from django.db import DatabaseError, connections
 
 from domicile.backends.catalog import Facts, fingerprint_of
-from domicile.backends.homes import Applied, HomeStore, Row
+from domicile.backends.homes import Applied, HomeStore, Original
 from domicile.backends.mysql.applied import DatabasesApplied
 from domicile.backends.mysql.catalog import facts_of
 from domicile.backends.mysql.clone import Cloning
@@ -65,26 +65,18 @@ class DatabaseStore(HomeStore):
             names = {name for (name,) in cursor.fetchall()} - static - _OF_THE_SERVER
         return {name for name in names if self.template.name_at(name)}
 
-    def clone(
-        self,
-        source: str,
-        target: str,
-        *,
-        fingerprint: str = "",
-        version: str = "",
-        without: Row | None = None,
-    ) -> None:
+    def clone(self, original: Original, target: str) -> None:
         self.create(target)
         try:
             with self._at(target) as connection:
-                self._take_character_set(connection, source)
-                Cloning(connection, source).run()
-                if without:
-                    without.take_from(connection)
-            if without:  # Tables are read one after the other: it is the same source still.
-                with self._at(source) as connection:
-                    without.require(connection)
-            self.check_clone(source, target, fingerprint)
+                self._take_character_set(connection, original.name)
+                Cloning(connection, original.name).run()
+                if original.label:
+                    original.label.take_from(connection)
+            if original.label:  # Tables are read one after the other: it is the same source still.
+                with self._at(original.name) as connection:
+                    original.label.require(connection)
+            self.check_clone(original, target)
         except BaseException:
             self.drop(target)
             raise

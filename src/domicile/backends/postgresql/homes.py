@@ -11,7 +11,7 @@ from django.db import DataError, ProgrammingError, connections, transaction
 from psycopg import errors, sql
 
 from domicile.backends.catalog import Facts
-from domicile.backends.homes import Applied, HomeStore, Row
+from domicile.backends.homes import Applied, HomeStore, Original
 from domicile.backends.postgresql.applied import SchemasApplied
 from domicile.backends.postgresql.clone import Script, ScriptReader
 from domicile.backends.postgresql.looking import facts_of, fingerprint_after, fingerprints_of
@@ -115,30 +115,22 @@ class SchemaStore(PostgresStore):
             left = {name for (name,) in cursor.fetchall()}
         return self.names() | {name for name in left if self.template.name_at(name)}
 
-    def clone(
-        self,
-        source: str,
-        target: str,
-        *,
-        fingerprint: str = "",
-        version: str = "",
-        without: Row | None = None,
-    ) -> None:
+    def clone(self, original: Original, target: str) -> None:
         with transaction.atomic(using=self.connection.alias), _taken(self.noun, target):
-            script = self._script(source, version)
+            script = self._script(original.name, original.version)
             role = tenant_role(self._database, target) if conf().roles else None
             if role:
                 self.create(target)
             with self.connection.cursor() as cursor:
                 owner = role or self._user(cursor)
-            text = script.text(target, role, owner, makes=not role, without=without)
+            text = script.text(target, role, owner, makes=not role, label=original.label)
             try:
                 found = fingerprint_after(self.connection, text, target)
             except DataError as error:
-                if without and isinstance(error.__cause__, errors.InvalidTextRepresentation):
-                    raise without.missing() from error
+                if original.label and isinstance(error.__cause__, errors.InvalidTextRepresentation):
+                    raise original.label.missing() from error
                 raise
-            self.check_clone(source, target, fingerprint, found)
+            self.check_clone(original, target, found)
 
     def _script(self, source: str, version: str) -> Script:
         settings = self.connection.settings_dict
@@ -263,24 +255,18 @@ class DatabaseStore(PostgresStore):
             names = {name for (name,) in cursor.fetchall()}
         return {name for name in names - static if self.template.name_at(name)}
 
-    def clone(
-        self,
-        source: str,
-        target: str,
-        *,
-        fingerprint: str = "",
-        version: str = "",
-        without: Row | None = None,
-    ) -> None:
+    def clone(self, original: Original, target: str) -> None:
         """The server copies files; nobody may be connected to the source meanwhile."""
         self._refuse_transaction("cloned")
         with _taken(self.noun, target):
-            self._run("CREATE DATABASE {target} TEMPLATE {source}", target=target, source=source)
+            self._run(
+                "CREATE DATABASE {target} TEMPLATE {source}", target=target, source=original.name
+            )
         try:
-            if without:
+            if original.label:
                 with self.visit(target) as connection:
-                    without.take_from(connection)
-            self.check_clone(source, target, fingerprint)
+                    original.label.take_from(connection)
+            self.check_clone(original, target)
         except BaseException:
             self.drop(target)
             raise

@@ -14,7 +14,7 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from domicile.backends.homes import HomeStore, Row
+from domicile.backends.homes import HomeStore, Original
 from domicile.exceptions import HomeExists, HomeMissing
 
 #: What SQLite writes beside a file.
@@ -62,27 +62,20 @@ class FileStore(HomeStore):
         pattern = f"{escape(start)}{named}{suffix}"
         return [str(path) for path in Path(folder).glob(pattern) if path.is_file()]
 
-    def clone(
-        self,
-        source: str,
-        target: str,
-        *,
-        fingerprint: str = "",
-        version: str = "",
-        without: Row | None = None,
-    ) -> None:
+    def clone(self, original: Original, target: str) -> None:
         """SQLite copies what was committed, also while others read and write the source."""
         self.create(target)
+        source = Path(original.name).as_uri()
         try:
             with (
-                closing(sqlite3.connect(f"{Path(source).as_uri()}?mode=ro", uri=True)) as there,
+                closing(sqlite3.connect(f"{source}?mode=ro", uri=True)) as there,
                 closing(sqlite3.connect(f"{Path(target).as_uri()}?mode=rw", uri=True)) as here,
             ):
                 there.backup(here)
-            if without:
+            if original.label:
                 with self.visit(target) as connection:
-                    without.take_from(connection)
-            self.check_clone(source, target, fingerprint)
+                    original.label.take_from(connection)
+            self.check_clone(original, target)
         except BaseException:
             self.drop(target)
             raise

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from django.db import DatabaseError
 from django.utils import timezone
 
-from domicile.backends.homes import Row
+from domicile.backends.homes import Original, Row
 from domicile.conf import conf
 from domicile.exceptions import CloneDiffers, HomeMissing, InvalidName, NotSupported
 from domicile.fleet.migrations import Progress, Step, migrate_home, silent
@@ -148,11 +148,8 @@ class Template:
 
     def _clone(self, site: Site, label: Label) -> None:
         site.store.clone(
-            self.site.name,
+            Original(self.site.name, label.fingerprint, version=str(label), label=label.row),
             site.name,
-            fingerprint=label.fingerprint,
-            version=str(label),
-            without=label.row,
         )
 
     def _drifted(self, label: Label) -> bool:

@@ -74,14 +74,14 @@ class Script:
         *,
         makes: bool = False,
         beside: str = "",
-        without: Row | None = None,
+        label: Row | None = None,
     ) -> str:
         """Return all statements for the schema `target`, as one message inside a transaction.
 
         With `role` the structure is made as that role. Rows are written as the one who logged in:
         a tenant's role cannot read another's schema. `owner` is granted what the owner of the
         source was granted. With `makes` the schema is made, too. `beside` is a schema that it
-        refers to, in the place of the one that the source referred to. `without` is a row that is
+        refers to, in the place of the one that the source referred to. `label` is a row that is
         taken out again, and has to be there.
         """
         acting = f"SET LOCAL ROLE {_quoted(role)};\n" if role else ""
@@ -90,7 +90,7 @@ class Script:
             f"CREATE SCHEMA {_quoted(target)};\n" if makes else "",
             f"SET LOCAL search_path TO {_path(target, beside)};\n",
             "SET LOCAL check_function_bodies = off;\n",
-            *(acting, self.structure, writing, self.rows, _taking(without), acting),
+            *(acting, self.structure, writing, self.rows, _taking(label), acting),
             *(self.rest, writing),
             "SET LOCAL check_function_bodies TO DEFAULT",
         )
