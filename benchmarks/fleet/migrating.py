@@ -17,7 +17,7 @@ from reference import HOME, Facts, rows
 from benchmarks.report import Figure, guarded, say
 
 FEW = 10  # tenants of the run that a larger one's memory is held against
-ROUNDS = {100: 3, 300: 2}  # of the limit and of Domicile, by tenants; otherwise one
+ROUNDS = {100: 9, 300: 3}  # of the limit and of Domicile, by tenants; otherwise one
 NOTHING_ROUNDS = 3  # of Domicile
 
 LIMIT = 1.5  # times the limit

@@ -31,7 +31,7 @@ Create. Seconds in which a process that has done so before makes a tenant, row a
 a home that was made beforehand.
 
 Migrate. Seconds of the management command over all tenants in a process of its own, the start of
-Django apart; medians of three runs at 100 tenants and of two at 300, in turn with the limit; one
+Django apart; medians of nine runs at 100 tenants and of three at 300, in turn with the limit; one
 of each peer. `per-tenant` is what a tenant takes more than in the fleet of 100, `memory` what the
 process holds more than that of a run over ten. `nothing` is the same command once more, on the
 command line, from the start of Python.
