@@ -27,28 +27,16 @@ def install() -> None:
 def _elsewhere(original: Any) -> Any:
     @functools.wraps(original)
     def read(self: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return original(self, *args, **kwargs)
-        except (DatabaseError, InterfaceError) as error:
-            tried: list[str] = []
-            if not _turns(self, tried, error):
-                raise
+        tried: list[str] = []
         while True:
             try:
                 return original(self, *args, **kwargs)
             except (DatabaseError, InterfaceError) as error:
-                if not _turns(self, tried, error):
+                alias = other_than(self.using, tried, error)
+                if alias is None:
                     raise
+                self.using = alias
+                if hasattr(self, "connection"):  # A compiler; a raw query looks it up by itself.
+                    self.connection = connections[alias]
 
     return read
-
-
-def _turns(read: Any, tried: list[str], error: Exception) -> bool:
-    """Have a compiler, or a raw query, go to another server; tell whether there is one."""
-    alias = other_than(read.using, tried, error)
-    if alias is None:
-        return False
-    read.using = alias
-    if hasattr(read, "connection"):  # A raw query looks it up by itself.
-        read.connection = connections[alias]
-    return True

@@ -49,12 +49,8 @@ class UnitOfWork(Scope):
         traceback: TracebackType | None = None,
     ) -> None:
         inner = innermost.get()
-        if inner is not None and inner.opener is self:  # As nearly always: a call less.
-            outer = inner.outer
-            innermost.set(outer)
-        else:
-            super().__exit__()
-            outer = innermost.get()
+        super().__exit__()
+        outer = innermost.get()
         if outer is not None and inner is not None and not outer.is_implicit:
             outer.wrote |= inner.wrote
 
