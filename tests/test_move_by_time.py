@@ -319,7 +319,7 @@ stop = threading.Event()
 added = json.loads(sys.stdin.readline())
 threading.Thread(target=lambda: (sys.stdin.readline(), stop.set()), daemon=True).start()
 written, refused = [], Counter()
-with configured("anywhere", added):
+with configured("anywhere", added, REGISTRY_MAX_AGE=0.2):
     tell(ready=True)
     for number in itertools.count():
         if stop.is_set():
@@ -338,7 +338,7 @@ tell(written=written, refused=refused)
 
 @pytest.fixture
 def written_while_moving() -> Iterator[list[str]]:
-    with by_month("anywhere", REGISTRY_MAX_AGE=0.2) as added, Process(WRITER) as writer:
+    with by_month("anywhere") as added, Process(WRITER) as writer:
         domicile.create_tenant("acme")
         writer.ask(**added)
         assert writer.hear()["ready"]

@@ -87,6 +87,8 @@ DOMICILE = {
     "CLONE": "TESTPROJECT_MIGRATES" not in os.environ,
     "READY": int(os.environ.get("TESTPROJECT_READY", "0")),
     "SHARED_URLCONF": "tests.testproject.shared_urls",
+    # Seconds: longer than any test, so that a test says by itself when it looks.
+    "REGISTRY_MAX_AGE": 3600,
     "BASE_DOMAINS": ["localhost"],
     "PUBLIC_HOSTS": ["testserver", "127.0.0.1"],
     "RESOLVERS": ["domicile.resolvers.SubdomainResolver", "domicile.resolvers.DomainResolver"],
