@@ -49,6 +49,14 @@ def django_db_modify_db_settings(django_db_modify_db_settings_tox_suffix: None) 
             server.start()
 
 
+@pytest.fixture(autouse=True)
+def no_unit_of_work() -> None:
+    """What a test reads and writes outside any is not known to the next one."""
+    from domicile.replicas.reading import innermost
+
+    innermost.set(None)
+
+
 @pytest.fixture(params=list(PLACEMENT_DATABASES))
 def placement(request: pytest.FixtureRequest) -> str:
     """The name of a placement: the test runs once for each."""

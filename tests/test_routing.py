@@ -27,6 +27,7 @@ from domicile.exceptions import (
 )
 from domicile.migrating import operation_runs_at
 from domicile.placement import Home, Placement
+from domicile.replicas.reading import Level, current_reading
 from domicile.router import Router
 from domicile.rules import Apps, Legacy, Rule
 from tests.databases import databases, make_database, migrate
@@ -434,7 +435,7 @@ def test_a_part_of_the_same_database_is_a_part(places: None) -> None:
 
 @dataclass(frozen=True)
 class Copies(Rule):
-    """Reads of an alias go to `replica`, whatever it shows."""
+    """Reads of an alias go to `replica`, whatever it shows, but where the primary is asked for."""
 
     primary: str
     replica: str
@@ -448,6 +449,8 @@ class Copies(Rule):
         return (self.replica,)
 
     def choose(self) -> str:
+        if current_reading().level is Level.STRONG:
+            return self.primary
         self.asked.append(self.replica)
         return self.replica
 

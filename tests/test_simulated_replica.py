@@ -7,18 +7,12 @@ from django.db import transaction
 
 import domicile
 from domicile.exceptions import NotSupported, WriteRefused
-from domicile.replicas.reading import innermost
 from domicile.test import simulated_replica
 from tests.databases import databases
 from tests.testproject.people.models import Person, Profile
 from tests.visitors import Visitor
 
 pytestmark = pytest.mark.django_db(databases=["default"])
-
-
-@pytest.fixture(autouse=True)
-def no_unit_of_work() -> None:
-    innermost.set(None)
 
 
 def names() -> list[str]:

@@ -54,7 +54,6 @@ def replica(request: pytest.FixtureRequest, servers: Any) -> Iterator[PostgresRe
     """The replica of a database in which the tenant "accra" is."""
     added, replica = servers
     with databases(added, [RULE], PLACEMENTS=PLACEMENTS):
-        innermost.set(None)
         replicas: Any = readers_of("far")
         replicas.monitor.start()
         with tenant("accra", placement=request.param):
@@ -62,7 +61,6 @@ def replica(request: pytest.FixtureRequest, servers: Any) -> Iterator[PostgresRe
             eventually(lambda: replicas.table.ready)
             innermost.set(None)
             yield replica
-            innermost.set(None)
             connections.close_all()
 
 

@@ -5,9 +5,8 @@ Nothing here sends a query.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from types import MappingProxyType
@@ -27,12 +26,11 @@ from domicile.placement import (
     Home,
     is_tenant_alias,
 )
+from domicile.replicas.reading import primary as at_primary
 from domicile.residence import Residence, residence_of
 from domicile.rules.base import Lodging, Readers, Rule
 
 NO_HINTS: Mapping[str, Any] = MappingProxyType({})
-#: Whether what is read decides what is written, as in `full_clean()`: no replica will do.
-must_read_primary: ContextVar[bool] = ContextVar("domicile_must_read_primary", default=False)
 
 
 @dataclass(frozen=True)
@@ -240,14 +238,9 @@ def writing(model: Any, hints: Mapping[str, Any] = NO_HINTS) -> str | None:
     return None if lodging is None else lodging.for_write(hints)
 
 
-@contextmanager
-def reading_primary() -> Iterator[None]:
-    """Read no replica: what is read here decides what is written."""
-    token = must_read_primary.set(True)
-    try:
-        yield
-    finally:
-        must_read_primary.reset(token)
+def reading_primary() -> AbstractContextManager[object]:
+    """Read no replica: what is read here decides what is written, as in `full_clean()`."""
+    return at_primary() if replicated().readers else nullcontext()
 
 
 def _is_bound(readers: Readers, connection: Any) -> bool:
@@ -262,8 +255,6 @@ def _is_bound(readers: Readers, connection: Any) -> bool:
 
 def _chosen(alias: str, readers: Readers) -> str | None:
     """Return who serves a read of what is at `alias`; None: only that itself will do."""
-    if must_read_primary.get():
-        return None
     opened = connections.opened(alias)  # type: ignore[attr-defined]
     if opened is not None and opened.in_atomic_block and _is_bound(readers, opened):
         return None

@@ -114,7 +114,8 @@ class Readers(Protocol):
         """The replicas, without the primary."""
 
     def choose(self) -> str:
-        """Return the alias to read from now: a replica's or the primary's.
+        """Return the alias to read from now: a replica's or the primary's, as
+        `domicile.replicas.reading.current_reading()` wants it.
 
         The router calls it for each read outside `atomic()`: no lock, no I/O, about 1 µs.
         """
