@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
@@ -23,8 +22,7 @@ ARGUMENT = "domicile_position"
 class UnitOfWork(Scope):
     """A request, a task, a message: nothing written yet, and no replica chosen.
 
-    One within another, as a task that is done at once is, sees what the outer one wrote, and the
-    outer one what this one did.
+    What is written in one within another, as in a task that is done at once, is written in both.
     """
 
     innermost = innermost
@@ -35,24 +33,12 @@ class UnitOfWork(Scope):
         reading.refusal = site_refusal()
         if outer is not None and not outer.is_implicit:
             reading.level, reading.milliseconds = outer.level, outer.milliseconds
-            reading.positions, reading.wrote = dict(outer.positions), set(outer.wrote)
+            reading.positions, reading.wrote = dict(outer.positions), outer.wrote
             reading.refusal = reading.refusal or outer.refusal
         if reading.refusal is not None:
             guard_cursors(guard)
         innermost.set(reading)
         return reading
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        inner = innermost.get()
-        super().__exit__()
-        outer = innermost.get()
-        if outer is not None and inner is not None and not outer.is_implicit:
-            outer.wrote |= inner.wrote
 
 
 def unit_of_work() -> UnitOfWork:
