@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -536,6 +537,18 @@ def test_rows_of_a_replica_are_the_primarys(copied: Copies) -> None:
     ama.save()
     assert Person.objects.using("users").get(pk=ama.pk).name == "Ama A."
     assert names() == ["Ama"]
+
+
+def test_rows_of_a_replica_are_pickled_as_the_primarys(copied: Copies) -> None:
+    """As caches keep them, for processes that may have no such rule, or no longer."""
+    ama = Person.objects.get()
+    pickled = ama._state.__getstate__()
+    assert (pickled["db"], pickled["read_from"]) == ("users", "users_replica")
+    assert not [name for name in pickled if "domicile" in name]
+    again = pickle.loads(pickle.dumps(ama))
+    assert (again._state.db, again._state.read_from) == ("users", "users_replica")
+    again._state.db = None
+    assert again._state.db is None
 
 
 def test_what_a_select_related_brought_is_the_primarys_too(copied: Copies) -> None:

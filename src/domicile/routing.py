@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.conf import settings
@@ -190,28 +190,41 @@ def readers_of(alias: str) -> Readers | None:
     return replicated().readers.get(DEFAULT_DB_ALIAS if alias in SHARED_ALIASES else alias)
 
 
+class Source(NamedTuple):
+    """Whose rows are read by an alias, and the alias itself where it is a replica's."""
+
+    primary: str
+    replica: str | None = None
+
+
 def primary_of(alias: str) -> str:
     """Return the alias whose rows are read by `alias`: a replica's primary, otherwise itself."""
-    return lasting_primary(alias) or _primary_now(alias)
+    return source_of(alias).primary
+
+
+def source_of(alias: str) -> Source:
+    return lasting_source(alias) or _source(alias, _primary_now(alias))
 
 
 @lru_cache(maxsize=4096)
-def lasting_primary(alias: str) -> str | None:
+def lasting_source(alias: str) -> Source | None:
     """Return the same, where nothing that is found at run time makes it another; None: ask
-    `primary_of()`.
+    `source_of()`.
     """
     from domicile.periods.places import is_period_alias
 
     found = replicated()
-    if not found.readers:
-        return alias
-    primary = found.primaries.get(alias)
+    primary = found.primaries.get(alias) if found.readers else alias
+    if primary is None and is_tenant_alias(alias):
+        primary = alias.partition(AT_REPLICA)[0]
     if primary is not None:
-        return primary
-    if is_tenant_alias(alias):
-        return alias.partition(AT_REPLICA)[0]
+        return _source(alias, primary)
     is_itself = alias in settings.DATABASES or alias in SHARED_ALIASES or is_period_alias(alias)
-    return alias if is_itself else None
+    return Source(alias) if is_itself else None
+
+
+def _source(alias: str, primary: str) -> Source:
+    return Source(primary, None if primary == alias else alias)
 
 
 def _primary_now(alias: str) -> str:
@@ -285,7 +298,7 @@ _hosts = _Hosts()
 
 def reset() -> None:
     """Forget what was compiled."""
-    for compiled in (rules, replicated, lasting_primary, _straight_to):
+    for compiled in (rules, replicated, lasting_source, _straight_to):
         compiled.cache_clear()
     _hosts.clear()
     _lodgings.clear()

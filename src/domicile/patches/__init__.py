@@ -22,7 +22,8 @@ calls Django's own code, and `tests/test_patches.py` fails when that code change
 6. Validation reads to decide whether to write, so it reads the primary: `Model.full_clean`,
    `Model.validate_unique`.
 7. An instance that was read from a replica belongs to the primary, where Django compares
-   `_state.db` with the alias it writes to: `ModelState.db`, once a rule has replicas.
+   `_state.db` with the alias it writes to: `ModelState.db` and `__getstate__`, once a rule has
+   replicas.
 8. `django_migrations` is made wherever `migrate` runs, and in the databases of others nothing is:
    `MigrationRecorder.ensure_schema`, `record_applied`, `record_unapplied`.
 9. A generic relation looks for its content type in the row's own database:
@@ -97,8 +98,10 @@ def install() -> None:
 
 
 def _install_for_replicas() -> None:
-    if replicated().readers:
-        ModelState.db = databases.database_of_primary  # type: ignore[assignment]
+    if replicated().readers and not hasattr(ModelState, "read_from"):
+        for name in ("_domicile_source", "db", "read_from"):
+            setattr(ModelState, name, vars(databases.SourcedState)[name])
+        _replace(ModelState, "__getstate__", databases.pickling_as_django_does)
 
 
 def _reset(*, setting: str, **_: Any) -> None:

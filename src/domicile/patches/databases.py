@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models.base import ModelState
-
 from domicile.exceptions import CrossDatabaseError
 from domicile.migrating import is_migrated_in
 from domicile.periods.places import is_period_alias
 from domicile.placement import is_tenant_alias
 from domicile.relations import crosses, place_of
 from domicile.routing import (
+    Source,
     database_of,
-    lasting_primary,
+    lasting_source,
     lodging_of,
-    primary_of,
     reading_primary,
     rules,
+    source_of,
 )
 
 
@@ -29,21 +28,47 @@ def reading_what_is_there(original: Any) -> Any:
     return method
 
 
-def _get_database(state: ModelState) -> str | None:
-    return state.__dict__.get("db")
+class SourcedState:
+    """What `ModelState` is given once a rule has replicas: its `db` names none of them, and
+    `read_from` says which it was. Each row of a result is told where it is from, by one look-up and
+    in one attribute.
+    """
+
+    #: None: it has Django's own `db`, since it was unpickled, or made before there was a replica.
+    _domicile_source: Source | None = None
+
+    @property
+    def db(self) -> str | None:
+        source = self._domicile_source
+        return self.__dict__.get("db") if source is None else source.primary
+
+    @db.setter
+    def db(self, alias: str | None) -> None:
+        if alias is None:
+            self.__dict__["db"] = self._domicile_source = None
+        else:
+            self._domicile_source = lasting_source(alias) or source_of(alias)
+
+    @property
+    def read_from(self) -> str:
+        source = self._domicile_source
+        replica = self.__dict__.get("read_from") if source is None else source.replica
+        if replica is None:
+            raise AttributeError("It was read from no replica.")
+        return replica
 
 
-def _set_database(state: ModelState, alias: str | None) -> None:
-    values = state.__dict__
-    if alias is not None:
-        primary = lasting_primary(alias) or primary_of(alias)  # Each row comes here.
-        if primary != alias:
-            values["read_from"], alias = alias, primary
-    values["db"] = alias
+def pickling_as_django_does(original: Any) -> Any:
+    def __getstate__(self: Any) -> dict[str, Any]:
+        values = dict(original(self))
+        source = values.pop("_domicile_source", None)
+        if source is not None:
+            values["db"] = source.primary
+            if source.replica is not None:
+                values["read_from"] = source.replica
+        return values
 
-
-#: `_state.db` that names no replica: whoever was read from one belongs to its primary.
-database_of_primary = property(_get_database, _set_database)
+    return __getstate__
 
 
 def keeping_out(original: Any) -> Any:
