@@ -393,13 +393,21 @@ def test_too_many_periods_are_refused() -> None:
         assert Reading.objects.filter(taken_at__gte=at("2026-11-02")).count() == 8
 
 
-def test_more_homes_than_connections_are_read_as_one() -> None:
+def test_as_many_homes_as_a_rule_allows_are_read_as_one() -> None:
+    """More than a process may have connections."""
     with monthly("files", every="day"):
-        Reading.objects.bulk_create(readings("2025-06-01", 120))
-        rows = Reading.objects.filter(taken_at__gte=at("2025-01-01"))
-        assert values(rows.order_by("-value")) == list(range(119, -1, -1))
-        assert values(rows.order_by("-taken_at")[:3]) == [119, 118, 117]
+        Reading.objects.bulk_create(readings("2025-06-01", 500))
+        rows = Reading.objects.filter(taken_at__gte=at("2025-06-01"))
+        assert values(rows.order_by("-value")) == list(range(499, -1, -1))
+        assert values(rows.order_by("-taken_at")[:3]) == [499, 498, 497]
+        assert rows.aggregate(whole=Sum("value"), rows=Count("pk")) == {
+            "whole": sum(range(500)),
+            "rows": 500,
+        }
         assert sum(wrapper.connection is not None for wrapper in connections.all()) <= 105
+        Reading.objects.bulk_create(readings("2026-11-01", 1))
+        with pytest.raises(TooManyPeriods, match="touches 501 periods"):
+            rows.count()
 
 
 # Writing ---------------------------------------------------------------------------------------
