@@ -238,6 +238,14 @@ DIFFERENT = {
         "REVOKE SELECT ON course FROM pg_monitor",
         "grant on table course to pg_monitor is missing",
     ),
+    "default privileges": (
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA a GRANT SELECT ON SEQUENCES TO pg_monitor",
+        "grant on new sequences to pg_monitor is not in the others",
+    ),
+    "default privileges of another": (
+        "ALTER DEFAULT PRIVILEGES FOR ROLE pg_monitor IN SCHEMA a GRANT SELECT ON TABLES TO PUBLIC",
+        "grant on new tables of pg_monitor to public is not in the others",
+    ),
     "column renamed": (
         "ALTER TABLE course RENAME name TO title",
         "column course.name is missing",
@@ -384,6 +392,7 @@ def test_what_few_homes_have_costs_one_more(store: HomeStore):
         "COMMENT ON COLUMN course.id IS 'c'",
         "GRANT SELECT ON course TO PUBLIC",
         "GRANT USAGE ON SCHEMA {schema} TO PUBLIC",
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO PUBLIC",
         "CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
         "CREATE TRIGGER t AFTER INSERT ON course EXECUTE FUNCTION t()",
     ],

@@ -35,7 +35,8 @@ member AS MATERIALIZED (
     SELECT d.classid, d.objid
     FROM home, LATERAL (
         SELECT classid, objid FROM pg_depend
-        WHERE refclassid = 'pg_namespace'::regclass AND refobjid = home.oid AND deptype = 'n'
+        WHERE refclassid = 'pg_namespace'::regclass AND refobjid = home.oid
+            AND deptype IN ('n', 'a') -- Default privileges are an automatic one.
         OFFSET 0
     ) AS d
     -- What an extension brought is not the home's.

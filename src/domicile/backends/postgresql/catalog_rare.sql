@@ -167,8 +167,11 @@ rare (object, definition) AS (
         UNION ALL SELECT 'function ' || name, proowner, coalesce(proacl, acldefault('f', proowner)) FROM function
         UNION ALL SELECT 'type ' || name, typowner, coalesce(typacl, acldefault('T', typowner)) FROM type
         UNION ALL SELECT 'schema', nspowner, nspacl FROM home WHERE nspacl IS NOT NULL
-        UNION ALL SELECT 'new objects of kind ' || d.defaclobjtype::text, d.defaclrole, d.defaclacl
-            FROM member, pg_default_acl AS d
+        UNION ALL SELECT 'new ' || CASE d.defaclobjtype WHEN 'r' THEN 'tables' WHEN 'S' THEN 'sequences'
+                WHEN 'f' THEN 'functions' ELSE 'types' END || CASE d.defaclrole WHEN home.nspowner THEN ''
+                ELSE ' of ' || quote_ident(pg_get_userbyid(d.defaclrole)) END,
+            d.defaclrole, d.defaclacl
+            FROM home, member, pg_default_acl AS d
             WHERE member.classid = 'pg_default_acl'::regclass AND d.oid = member.objid
     ) AS o, LATERAL aclexplode(o.acl) AS a
     WHERE a.grantee NOT IN (o.owner, home.nspowner)
