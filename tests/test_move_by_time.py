@@ -22,8 +22,9 @@ from domicile.fleet.migrations import Step
 from domicile.fleet.orphans import find_orphans
 from domicile.fleet.runs.selection import Selection
 from domicile.map import draw_map
+from domicile.periods import retention
 from domicile.periods.checks import check_rule
-from domicile.periods.homes import homes_of
+from domicile.periods.homes import PeriodHomes, homes_of
 from domicile.periods.places import period_rules
 from domicile.records import Move
 from domicile.registry import registry
@@ -196,6 +197,28 @@ def test_what_nobody_looks_into_is_not_dropped_with_the_old_home() -> None:
         with pytest.raises(NotSupported, match="t_acme_2026_09"):
             domicile.move_tenant("acme", "far")
         assert not Move.objects.exists()
+
+
+@pytest.mark.parametrize("retire", ["detach", "drop"])
+def test_a_month_is_not_put_aside_or_dropped_where_its_tenant_was(
+    retire: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is over by the rule goes along with a move that ends in the very instant before."""
+    with by_month("anywhere", retire=retire):
+        before = contents(make_acme())
+        homes, look = homes_of("marks", "acme"), PeriodHomes.look
+
+        def moving(self: PeriodHomes) -> Any:
+            found = look(self)
+            if self is homes:
+                monkeypatch.undo()
+                domicile.move_tenant("acme", "far")
+            return found
+
+        monkeypatch.setattr(PeriodHomes, "look", moving)
+        with pytest.raises(HomeMoved):
+            retention.retire(homes, homes.calendar.parse("2026-10"), homes.rules[0])
+        check_is_whole(before)
 
 
 def test_a_month_that_arrives_otherwise_ends_the_move() -> None:

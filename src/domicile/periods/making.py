@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import copy_context
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -79,8 +79,7 @@ def _build(homes: PeriodHomes, period: Period, site: Site, progress: Progress) -
     # In a transaction that is open, only that itself could hold what is waited for.
     timeout = None if connection.in_atomic_block else _LOCK_TIMEOUT
     try:
-        with _transaction(homes.template, connection):
-            _hold_owner(homes)
+        with unmoved(homes):
             create(homes, period, site)
             migrate(homes, period, timeout)
             MigrationRecorder(connections[homes.alias(period)]).record_applied(*COMPLETE)
@@ -103,14 +102,19 @@ def _refuse_dropped(homes: PeriodHomes) -> None:
         )
 
 
-def _hold_owner(homes: PeriodHomes) -> None:
-    """Keep the tenant from being moved until the transaction is over, whose mover will see what is
-    beside its own home; `HomeMoved` where it was moved already.
+@contextmanager
+def unmoved(homes: PeriodHomes) -> Iterator[None]:
+    """A transaction, where such homes have them, until the end of which the tenant is not moved:
+    who moves it waits, and will see what is beside its own home then.
+
+    :raises HomeMoved: it was moved already.
     """
-    if homes.own is not None and homes.beside is not None:
-        with connections[homes.own.alias].cursor() as cursor:
-            # Changes no row, but waits as a writer does, and is refused as one.
-            cursor.execute("UPDATE django_migrations SET app = app WHERE id IS NULL")
+    with _transaction(homes.template, homes.store.connection):
+        if homes.own is not None and homes.beside is not None:
+            with Activation(homes.own), connections[homes.own.alias].cursor() as cursor:
+                # Changes no row, but waits as a writer does, and is refused as one.
+                cursor.execute("UPDATE django_migrations SET app = app WHERE id IS NULL")
+        yield
 
 
 def create(homes: PeriodHomes, period: Period, site: Site) -> None:

@@ -20,6 +20,7 @@ from domicile.fleet.replay.plan import NEWEST, Plan
 from domicile.fleet.site import handler
 from domicile.periods.calendar import Period
 from domicile.periods.homes import PeriodHomes
+from domicile.periods.making import unmoved
 from domicile.periods.survey import Seen, look_at
 from domicile.rules.periods import Periods
 
@@ -161,11 +162,12 @@ def retire(homes: PeriodHomes, period: Period, rule: Periods) -> str:
             _archive(homes, period, path)
             detail = str(path)
         handler().forget(homes.alias(period))
-        if rule.retire == "detach":
-            detail = homes.detached_name(period)
-            site.store.rename(site.name, detail)
-        else:
-            site.drop()
+        with unmoved(homes):
+            if rule.retire == "detach":
+                detail = homes.detached_name(period)
+                site.store.rename(site.name, detail)
+            else:
+                site.drop()
         homes.forget()
     return detail
 
@@ -239,7 +241,8 @@ def attach(homes: PeriodHomes, period: Period, archive: Path | None = None) -> N
                     f"There is no {site.store.noun} {name!r} to attach. If it was archived, give"
                     " the file with --archive."
                 )
-            site.store.rename(name, site.name)
+            with unmoved(homes):
+                site.store.rename(name, site.name)
             homes.migrate(period)
     if archive is not None:
         homes.make(period)
