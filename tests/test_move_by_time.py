@@ -221,6 +221,17 @@ def test_a_month_is_not_put_aside_or_dropped_where_its_tenant_was(
         check_is_whole(before)
 
 
+def test_a_month_that_its_catalog_does_not_tell_is_made_by_migrations() -> None:
+    with by_month("anywhere"):
+        before = contents(make_acme())
+        with connections["added"].cursor() as cursor:
+            cursor.execute(
+                "CREATE AGGREGATE t_acme_2026_10.total(integer) (sfunc = int4pl, stype = integer)"
+            )
+        domicile.move_tenant("acme", "far")
+        check_is_whole(before)
+
+
 def test_a_month_that_arrives_otherwise_ends_the_move() -> None:
     with by_month("anywhere"):
         make_acme()
