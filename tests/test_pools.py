@@ -12,7 +12,7 @@ from django.db import close_old_connections, connections, transaction
 from django.test import override_settings
 
 import domicile
-from domicile.backends.census import ConnectionStats
+from domicile.backends.census import ConnectionStats, census
 from domicile.backends.limits import open_connections
 from domicile.exceptions import ConnectionLimitReached
 from domicile.rules import Legacy
@@ -133,6 +133,24 @@ def test_a_pool_ends_with_the_last_alias_that_uses_it() -> None:
         assert ended.closed
         assert not kept.closed
         assert backend("pooled")
+
+
+def test_a_pool_ends_with_a_server_that_has_left() -> None:
+    """As replicas do that a name stands for no more."""
+    with pooled():
+        domicile.add_database("same", {"LIKE": "pooled", "CONN_HEALTH_CHECKS": False})
+        for alias in ("pooled", "same"):
+            backend(alias)
+        pool = connections["pooled"].pool
+        census.expire("pooled")
+        assert not pool.closed
+        domicile.remove_database("same", force=True)
+        close_old_connections()
+        assert not pool.closed
+        backend("pooled")
+        census.expire("pooled")
+        assert pool.closed
+        close_old_connections()
         connections.close_all()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, close_old_connections, connections, transaction
 from django.db.models.expressions import RawSQL
 from django.utils.connection import ConnectionDoesNotExist
 
@@ -431,6 +431,8 @@ def test_replicas_are_found_by_name_and_drained(cluster: Cluster) -> None:
         assert reads() == {one}
         with unit_of_work():
             assert read_on() == one
+            kept = connections[one]
+            kept.close_at = None  # As by CONN_MAX_AGE = None.
             names.records = named(0, 1)
             eventually(lambda: ready(replicas) == {two})
             assert read_on() == one
@@ -439,6 +441,9 @@ def test_replicas_are_found_by_name_and_drained(cluster: Cluster) -> None:
         assert primary_of(one) == "users"
         with pytest.raises(ConnectionDoesNotExist):
             _ = connections[one]
+        assert kept.connection is not None
+        close_old_connections()
+        assert kept.connection is None
         asked = names.asked
         names.records = {"db.test. A": ["127.0.0.1"]}
         eventually(lambda: names.asked > asked + 2)

@@ -49,9 +49,18 @@ class Census:
         """Count a closed wrapper no more, and close its pool where it was the last to use it."""
         with self._lock:
             self._wrappers.discard(wrapper)
-        key = _pool_key(wrapper)
-        if key is not None and all(_pool_key(other) != key for other in self.wrappers()):
-            wrapper.close_pool()
+        _close_pool(wrapper, self.wrappers())
+
+    def expire(self, alias: str) -> None:
+        """Have what an alias has open closed: each connection, before the next request, by its own
+        thread, as old ones are; and its pools, where no other alias uses them.
+        """
+        wrappers = self.wrappers(alias)
+        for wrapper in wrappers:
+            wrapper.close_at = 0.0
+        others = [wrapper for wrapper in self.wrappers() if wrapper.alias != alias]
+        for wrapper in {_pool_key(wrapper): wrapper for wrapper in wrappers}.values():
+            _close_pool(wrapper, others)
 
     def wrappers(self, alias: str | None = None) -> list[Any]:
         """Return those of an alias, or all."""
@@ -93,6 +102,13 @@ def _is_in_use(wrapper: Any) -> bool:
         return False
     session = getattr(wrapper, "session", None)
     return bool(wrapper.in_atomic_block if session is None else session.is_busy)
+
+
+def _close_pool(wrapper: Any, others: list[Any]) -> None:
+    """Close the pool of a wrapper unless one of others uses it."""
+    key = _pool_key(wrapper)
+    if key is not None and all(_pool_key(other) != key for other in others):
+        wrapper.close_pool()
 
 
 def _pool_key(wrapper: Any) -> Any:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from domicile.backends.census import census
+
 if TYPE_CHECKING:
     from domicile.replicas.sets import ReplicaSet
 
@@ -123,6 +125,7 @@ class Finder:
         self.replicas.forget(alias)
         self.replicas.monitor.forget(alias)
         _settings.pop(alias, None)
+        census.expire(alias)
 
     def _alias(self, address: Address) -> str:
         port = "" if address.port is None else f":{address.port}"
