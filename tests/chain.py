@@ -132,3 +132,47 @@ def sources() -> dict[str, str]:
 def migration(before: str, operations: str, code: str = "", extra: str = "") -> str:
     """The source of one migration."""
     return _HEAD.format(before=before, operations=operations, code=code, extra=extra)
+
+
+#: One statement with a transaction of its own, then rows in Python, then statements without.
+CONCURRENT = {
+    "0002_add": migration(
+        "0001_initial", 'migrations.AddField("student", "shelf", models.IntegerField(default=7)),'
+    ),
+    "0003_concurrent": migration(
+        "0002_add",
+        """AddIndexConcurrently("student", models.Index(fields=["name"], name="one")),
+        AddIndexConcurrently("student", models.Index(fields=["home"], name="two")),
+        migrations.RunPython(name_them, migrations.RunPython.noop, atomic=True),
+        AddIndexConcurrently("student", models.Index(fields=["shelf"], name="three")),""",
+        """
+from django.contrib.postgres.operations import AddIndexConcurrently
+
+def name_them(apps, schema_editor):
+    apps.get_model("students", "Student").objects.update(name="named")
+""",
+        extra="atomic = False",
+    ),
+    "0004_model": migration(
+        "0003_concurrent",
+        'migrations.CreateModel("Shelf", [("id", models.BigAutoField(primary_key=True))]),',
+    ),
+}
+#: For a server on which every change of the schema is a commit.
+COMMITTING = {
+    "0002_add": migration(
+        "0001_initial",
+        """migrations.AddField("student", "shelf", models.IntegerField(default=7)),
+        migrations.CreateModel("Shelf", [
+            ("id", models.BigAutoField(primary_key=True)),
+            ("student", models.ForeignKey("students.Student", models.CASCADE)),
+        ]),
+        migrations.RunPython(add, migrations.RunPython.noop),
+        migrations.AddIndex("student", models.Index(fields=["name"], name="by_name")),""",
+        """
+def add(apps, schema_editor):
+    apps.get_model("students", "Course").objects.get_or_create(name="added")
+""",
+    ),
+    "0003_rename": migration("0002_add", 'migrations.RenameModel("Shelf", "Board"),'),
+}

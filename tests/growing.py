@@ -1,4 +1,5 @@
-"""The app `students` with more migrations, which a test writes, and many tenants to run them in.
+"""The app `students` with more migrations, which a test writes, many tenants to run them in, and
+what runs leave.
 
 Processes that a test starts find the same migrations: settings.py reads TESTPROJECT_MIGRATIONS.
 """
@@ -9,10 +10,12 @@ import importlib
 import itertools
 import os
 import shutil
+import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from django.db import connections
 from django.test import override_settings
@@ -22,6 +25,7 @@ from domicile.conf import conf
 from domicile.connections import HomeConnectionHandler
 from domicile.models import Status
 from domicile.placement import Placement
+from domicile.records import MigrationRunHome
 from tests.testproject.universities.models import University
 
 INITIAL = """
@@ -59,6 +63,8 @@ class Migration(migrations.Migration):
 """
 
 GROWN = {"0002_shelf": SHELF, "0003_written": WRITING}
+
+COUNT = "SELECT count(*) FROM students_student WHERE name = 'written'"
 
 _numbers = itertools.count()
 
@@ -105,3 +111,38 @@ def file_tenants(count: int, prefix: str = "uni") -> Iterator[list[University]]:
             Path(locate(tenant.slug)).unlink(missing_ok=True)
         University.objects.update(status=Status.DROPPING, drop_after=None)
         University.objects.filter(slug__startswith=prefix).delete()
+
+
+def path_of(slug: str) -> Path:
+    return Path(conf().placement("file").locate(slug))
+
+
+def ask(slug: str, statement: str) -> list[tuple[Any, ...]]:
+    """What SQLite says of a tenant's file, with nothing of Domicile between."""
+    with sqlite3.connect(path_of(slug)) as connection:
+        rows = connection.execute(statement).fetchall()
+    connection.close()
+    return rows
+
+
+def written(slug: str) -> int:
+    """How often the data migration ran in a home."""
+    (found,) = ask(slug, COUNT)
+    return int(found[0])
+
+
+def applied(slug: str) -> list[str]:
+    rows = ask(slug, "SELECT name FROM django_migrations WHERE app = 'students' ORDER BY name")
+    return [name for (name,) in rows]
+
+
+def spoil(slug: str) -> None:
+    insert = "INSERT INTO students_student (registration, name, home) VALUES ('1', 'bad', '')"
+    ask(slug, insert)
+
+
+def states(run: int) -> dict[str, int]:
+    counted: dict[str, int] = {}
+    for state in MigrationRunHome.objects.filter(run=run).values_list("state", flat=True):
+        counted[state] = counted.get(state, 0) + 1
+    return counted

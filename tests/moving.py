@@ -1,10 +1,21 @@
-"""Processes around a move: those that use the tenant all the while, and one that may be killed."""
+"""A tenant that moves: what it has, the processes that use it all the while, and one that may be
+killed.
+"""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
+from django.db import connections
+from django.db.migrations.recorder import MigrationRecorder
+
+from tests import servers
+from tests.conftest import PLACEMENT_DATABASES
 from tests.processes import Forker, Process
+from tests.testproject.students.models import Club, Course, Student
+from tests.testproject.universities.models import University
 
 #: Uses the tenant until it is told to stop; then tells what was acknowledged and what was refused.
 VISITOR = """
@@ -86,3 +97,48 @@ class Mover(Forker):
         return the process that does it.
         """
         return self.fork(what=what, target=target, stop_at=stop_at)
+
+
+def require(placement: str) -> None:
+    alias = PLACEMENT_DATABASES[placement]
+    if alias is not None:
+        servers.require(alias)
+
+
+def fill(acme: University, count: int = 700) -> None:
+    """More rows than one batch, in tables that refer to each other."""
+    with acme.activate():
+        law = Course.objects.create(name="Law")
+        chess = Club.objects.create(name="Chess ♞")
+        Student.objects.bulk_create(
+            Student(
+                registration=f"{n:05}", name=f"Åma {n}", home="acme", course=None if n % 3 else law
+            )
+            for n in range(count)
+        )
+        chess.members.set(Student.objects.filter(registration__lt="00100"))
+
+
+def contents(acme: Any) -> dict[str, Any]:
+    with acme.activate():
+        return {
+            "students": list(Student.objects.order_by("pk").values_list()),
+            "migrations": sorted(MigrationRecorder(connections[acme.alias]).applied_migrations()),
+            "courses": list(Course.objects.values_list()),
+            "members": list(Student.clubs.through.objects.order_by("pk").values_list()),
+        }
+
+
+def homes_like(placement: str, name: str) -> list[str]:
+    """The homes at a placement whose names begin so."""
+    if placement == "file":
+        return [path.name for path in Path(os.environ["TESTPROJECT_FILES"]).glob(f"{name}*")]
+    queries = {
+        "schema": "SELECT nspname FROM pg_namespace WHERE nspname LIKE %s",
+        "database": "SELECT datname FROM pg_database WHERE datname LIKE %s",
+        "mariadb": "SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE %s",
+    }
+    prefix = "" if placement.startswith("schema") else "test_"
+    with connections[PLACEMENT_DATABASES[placement]].cursor() as cursor:
+        cursor.execute(queries[placement.removesuffix("15")], [f"{prefix}{name}%"])
+        return [found for (found,) in cursor.fetchall()]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from domicile.replicas.sets import ReplicaSet
 from domicile.routing import readers_of
 from tests.processes import eventually
@@ -19,3 +21,7 @@ def watched(primary: str, *well: str) -> ReplicaSet:
 def ready(replicas: ReplicaSet) -> set[str]:
     """Those that are well."""
     return {member.alias for member in replicas.table.ready}
+
+
+def monitors() -> set[str]:
+    return {t.name for t in threading.enumerate() if t.name.startswith("domicile-monitor")}

@@ -15,8 +15,8 @@ from domicile.fleet.moves.manifest import read_manifest
 from domicile.models import Status
 from domicile.placement import Placement
 from tests.growing import GROWN, SHELF, migrations
+from tests.moving import contents, fill, homes_like, require
 from tests.tenants import DATABASES, tenant
-from tests.test_move import contents, fill, homes_like, require
 from tests.testproject.students.models import Student
 from tests.testproject.universities.models import Hostname, University
 

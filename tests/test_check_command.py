@@ -15,9 +15,8 @@ from django.db import connection
 
 from domicile.fleet.runs import control as runs
 from domicile.fleet.runs.events import HomeEnded
-from tests.growing import GROWN, file_tenants, migrations
+from tests.growing import GROWN, ask, file_tenants, migrations, path_of
 from tests.tenants import tenant
-from tests.test_runs import ask, path_of
 from tests.testproject.universities.models import University
 
 pytestmark = pytest.mark.django_db(transaction=True)

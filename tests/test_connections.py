@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import unittest
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from unittest.mock import patch
@@ -35,6 +34,7 @@ from domicile.connections import configured, register_family
 from domicile.context import Activation
 from domicile.exceptions import ConnectionLimitReached, UnknownTenant
 from domicile.placement import Home, Placement
+from tests.cases import run_class
 from tests.isolation.campus import (
     Campus,
     campus,  # noqa: F401
@@ -408,14 +408,6 @@ def test_schemas_do_not_count(pair, own):
 
 
 # Django's test cases -----------------------------------------------------------------------------
-
-
-def run_class(case: type) -> None:
-    result = unittest.TestResult()
-    unittest.defaultTestLoader.loadTestsFromTestCase(case).run(result)
-    for _, message in (*result.errors, *result.failures):
-        raise AssertionError(message)
-    assert result.testsRun >= 1
 
 
 def test_simple_test_case_blocks_tenants_too(pair, own):

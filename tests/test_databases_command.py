@@ -18,9 +18,8 @@ from domicile.fleet.runs.databases import static_aliases
 from domicile.records import MigrationRun
 from tests import servers
 from tests.databases import make_database
-from tests.growing import GROWN, file_tenants, migrations
+from tests.growing import GROWN, applied, file_tenants, migrations, spoil
 from tests.processes import Command
-from tests.test_runs import applied, spoil
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

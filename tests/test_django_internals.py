@@ -27,6 +27,7 @@ from domicile.backends.postgresql.cursors import SwitchingCursor, switching_clas
 from domicile.backends.session import SESSION_ATTRIBUTES
 from domicile.backends.sharing import SharedSession
 from domicile.connections import HomeConnectionHandler
+from tests.internals import assigned_attributes
 
 #: What belongs to an alias: `SharedSession.view()` sets these.
 ALIAS_ATTRIBUTES = {
@@ -41,19 +42,6 @@ ENGINES = {
     "mysql": MySQL,
     "sqlite3": SQLite,
 }
-
-
-def assigned_attributes(cls: type) -> set[str]:
-    """Return the names that the methods of a class assign on `self`."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
-    return {
-        node.attr
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute)
-        and isinstance(node.ctx, ast.Store)
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "self"
-    }
 
 
 @pytest.mark.parametrize("engine", ENGINES)

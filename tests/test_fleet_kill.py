@@ -31,9 +31,8 @@ from domicile.registry import registry
 from tests import chain, servers
 from tests.growing import migrations
 from tests.killing import SERVERS, Runner, ask, everything, instants
+from tests.moving import fill
 from tests.tenants import DATABASES, domicile_settings
-from tests.test_move import fill
-from tests.test_replay_kill import CONCURRENT
 from tests.testproject.universities.models import University
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=DATABASES)
@@ -164,7 +163,7 @@ FORWARDS, BACKWARDS = "migrate --jobs 2 --batch 1", "migrate students 0001 --job
     ("placement", "sources", "rounds", "options"),
     [
         ("schema", chain.sources(), 4, ROLES),
-        ("schema", CONCURRENT, 4, {}),
+        ("schema", chain.CONCURRENT, 4, {}),
         ("file", chain.sources(), 3, {}),
     ],
     ids=["schema", "schema-concurrently", "file"],

@@ -14,9 +14,7 @@ from django.test import Client, override_settings
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from domicile.rules import Apps, Legacy, Replicas
-from tests.databases import databases
-from tests.tenants import tenant
-from tests.test_admin_pages import (  # noqa: F401
+from tests.browsing import (  # noqa: F401
     PASSWORD,
     Pictures,
     boss,
@@ -24,6 +22,8 @@ from tests.test_admin_pages import (  # noqa: F401
     page,
     seen,
 )
+from tests.databases import databases
+from tests.tenants import tenant
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "postgres15", "mariadb"])
 

@@ -22,7 +22,7 @@ from django.dispatch import Signal
 
 from domicile.fleet.replay import after
 from domicile.fleet.replay.internals import SORTS_CONTENT_TYPES, Disk, KnownLoader
-from tests.test_django_internals import assigned_attributes
+from tests.internals import assigned_attributes
 
 
 def parameters(function: object) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
@@ -14,7 +13,6 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connections, transaction
-from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client, override_settings
 from django.utils import timezone
 
@@ -36,8 +34,8 @@ from domicile.placement import Home, Placement
 from domicile.records import Move
 from domicile.registry import registry
 from tests import servers
-from tests.conftest import PLACEMENT_DATABASES
 from tests.isolation.engines import with_settings
+from tests.moving import contents, fill, homes_like, require
 from tests.tenants import DATABASES, domicile_settings, tenant
 from tests.testproject.students.models import Club, Course, Student
 from tests.testproject.universities.models import University
@@ -62,36 +60,6 @@ def way(request: pytest.FixtureRequest) -> tuple[str, str]:
     for placement in request.param:
         require(placement)
     return request.param
-
-
-def require(placement: str) -> None:
-    alias = PLACEMENT_DATABASES[placement]
-    if alias is not None:
-        servers.require(alias)
-
-
-def fill(acme: University, count: int = 700) -> None:
-    """More rows than one batch, in tables that refer to each other."""
-    with acme.activate():
-        law = Course.objects.create(name="Law")
-        chess = Club.objects.create(name="Chess ♞")
-        Student.objects.bulk_create(
-            Student(
-                registration=f"{n:05}", name=f"Åma {n}", home="acme", course=None if n % 3 else law
-            )
-            for n in range(count)
-        )
-        chess.members.set(Student.objects.filter(registration__lt="00100"))
-
-
-def contents(acme: Any) -> dict[str, Any]:
-    with acme.activate():
-        return {
-            "students": list(Student.objects.order_by("pk").values_list()),
-            "migrations": sorted(MigrationRecorder(connections[acme.alias]).applied_migrations()),
-            "courses": list(Course.objects.values_list()),
-            "members": list(Student.clubs.through.objects.order_by("pk").values_list()),
-        }
 
 
 def test_everything_is_there_and_goes_on(way: tuple[str, str]) -> None:
@@ -133,21 +101,6 @@ def test_the_source_is_kept_and_then_dropped(way: tuple[str, str]) -> None:
         assert not homes_like(source, "acme")
         with domicile.activate("acme"):
             assert Student.objects.count() == 3
-
-
-def homes_like(placement: str, name: str) -> list[str]:
-    """The homes at a placement whose names begin so."""
-    if placement == "file":
-        return [path.name for path in Path(os.environ["TESTPROJECT_FILES"]).glob(f"{name}*")]
-    queries = {
-        "schema": "SELECT nspname FROM pg_namespace WHERE nspname LIKE %s",
-        "database": "SELECT datname FROM pg_database WHERE datname LIKE %s",
-        "mariadb": "SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE %s",
-    }
-    prefix = "" if placement.startswith("schema") else "test_"
-    with connections[PLACEMENT_DATABASES[placement]].cursor() as cursor:
-        cursor.execute(queries[placement.removesuffix("15")], [f"{prefix}{name}%"])
-        return [found for (found,) in cursor.fetchall()]
 
 
 def test_there_and_back_within_the_grace() -> None:

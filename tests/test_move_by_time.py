@@ -29,10 +29,18 @@ from domicile.periods.places import period_rules
 from domicile.records import Move
 from domicile.registry import registry
 from tests.databases import SQLITE
-from tests.marks import at, by_month, located, placements_of
+from tests.doomed import Doomed, doomed
+from tests.marks import (
+    NOVEMBER,
+    at,
+    by_month,
+    contents,
+    located,
+    make_acme,
+    placements_of,
+    put_aside,
+)
 from tests.processes import Process, eventually
-from tests.test_tenant_periods_copy import NOVEMBER, contents, make_acme
-from tests.test_tenant_periods_kill import Doomed, doomed, put_aside
 from tests.testproject.marks.models import Mark, Pupil
 from tests.testproject.universities.models import University
 

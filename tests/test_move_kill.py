@@ -19,10 +19,9 @@ from domicile.placement import Placement
 from domicile.records import Move
 from domicile.registry import registry
 from tests import servers
-from tests.moving import Mover
+from tests.moving import Mover, contents, fill, homes_like
 from tests.processes import eventually, in_turns
 from tests.tenants import DATABASES, tenant
-from tests.test_move import contents, fill, homes_like
 from tests.testproject.students.models import Student
 from tests.testproject.universities.models import University
 

@@ -14,8 +14,8 @@ from domicile.exceptions import RowsDiffer
 from domicile.fleet.stock.template import Template
 from tests import servers
 from tests.growing import migrations
+from tests.moving import fill
 from tests.tenants import DATABASES, tenant
-from tests.test_move import fill
 from tests.testproject.universities.models import University
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=DATABASES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -21,21 +20,11 @@ from domicile.periods.checks import check_rule
 from domicile.periods.homes import PeriodHomes
 from domicile.rules import Periods
 from tests import servers
+from tests.partitions import partitions, states
 from tests.periods import KINDS, monthly
 from tests.testproject.sensors.models import Reading
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default"])
-
-
-def partitions(*words: str) -> list[dict[str, str]]:
-    """What a command tells, by `--json`."""
-    output = io.StringIO()
-    call_command("partitions", *words, "--json", stdout=output)
-    return [json.loads(line) for line in output.getvalue().splitlines()]
-
-
-def states(*words: str) -> list[str]:
-    return [each["state"] for each in partitions(*words)]
 
 
 def fill(homes: PeriodHomes, *back: int) -> list[Reading]:

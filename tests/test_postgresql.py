@@ -18,6 +18,7 @@ from tests.isolation.campus import (
     enrol,
     homes,
     in_thread,
+    raw,
     raw_server_connection,
     rolled_back,
     truth,
@@ -48,11 +49,6 @@ def where() -> str:
     with connection.cursor() as cursor:
         cursor.execute(WHERE)
         return cursor.fetchone()[0]
-
-
-def raw(template: str, statement: str) -> None:
-    with raw_server_connection(ALIASES[template]) as server:
-        server.execute(statement)
 
 
 # Messages ----------------------------------------------------------------------------------------

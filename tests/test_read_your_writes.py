@@ -431,7 +431,7 @@ def is_there(name: str) -> bool:
 def test_djangos_own_tasks(cluster: Any, settings: Any) -> None:
     from django.tasks import default_task_backend, task
 
-    from tests.test_task_backend import CarryingQueue, adone, done
+    from tests.queues import CarryingQueue, adone, done
 
     settings.TASKS = {
         "default": {"BACKEND": f"{CarryingQueue.__module__}.{CarryingQueue.__qualname__}"}

@@ -10,9 +10,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import connections
-from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client, override_settings
-from django.urls import path
 
 from domicile.integrations.route_header import HEADER
 from domicile.recording import Recorder
@@ -29,33 +27,9 @@ MIDDLEWARE = "domicile.integrations.route_header.RouteHeaderMiddleware"
 TOOLBAR = "debug_toolbar.middleware.DebugToolbarMiddleware"
 
 
-def read_and_write(request: HttpRequest) -> HttpResponse:
-    Person.objects.create(name="Ama")
-    assert [person.name for person in Person.objects.all()] == ["Ama"]
-    assert Person.objects.count() == 1
-    return HttpResponse("<html><body>done</body></html>")
-
-
-async def aread(request: HttpRequest) -> HttpResponse:
-    count = await Person.objects.acount()
-    await sync_to_async(Person.objects.exists)()
-    return HttpResponse(str(count))
-
-
-def silent(request: HttpRequest) -> HttpResponse:
-    return HttpResponse("<html><body>nothing</body></html>")
-
-
-urlpatterns = [
-    path("people/", read_and_write),
-    path("apeople/", aread),
-    path("silent/", silent),
-]
-
-
 @pytest.fixture
 def users() -> Iterator[None]:
-    changes = {"SHARED_URLCONF": __name__}
+    changes = {"SHARED_URLCONF": "tests.recorded_urls"}
     rules = [Apps({"people": "users"})]
     with databases({"users": make_database("sqlite", "recorded")}, rules, **changes):
         migrate("users")

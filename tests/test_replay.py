@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,81 +20,28 @@ import domicile
 from domicile.backends.postgresql.cursors import SwitchingCursor
 from domicile.context import Activation
 from domicile.exceptions import HomeBusy, HomeMissing
-from domicile.fleet.replay.migrator import HomeMigrator, Outcome
+from domicile.fleet.replay.migrator import HomeMigrator
 from domicile.fleet.replay.plan import Target
 from domicile.fleet.site import Site, handler
 from domicile.placement import Home, Placement, tenant_alias
 from tests import chain, servers
 from tests.growing import migrations
 from tests.isolation.engines import with_settings
-from tests.tenants import DATABASES, domicile_settings, tenant
+from tests.replaying import (
+    check_alike,
+    facts,
+    in_use,
+    migrate,
+    migrate_by_django,
+    rows,
+    rows_at,
+    tenants,
+)
+from tests.tenants import DATABASES, domicile_settings
 from tests.testproject.students.models import Student
 from tests.testproject.universities.models import University
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=DATABASES)
-
-
-@contextmanager
-def tenants(*slugs: str, placement: str = "schema") -> Iterator[list[University]]:
-    """Tenants that have one student each, of their own."""
-    with ExitStack() as stack:
-        made = [stack.enter_context(tenant(slug, placement=placement)) for slug in slugs]
-        for each in made:
-            Student.objects.using(each.alias).create(
-                registration=f"no-{each.slug}", name="Ama", home=each.slug
-            )
-        yield made
-
-
-def migrate(migrator: HomeMigrator, *homes: University) -> list[str]:
-    """How each was done."""
-    return [outcome.how for outcome in outcomes(migrator, *homes)]
-
-
-def outcomes(migrator: HomeMigrator, *homes: University) -> list[Outcome]:
-    return [migrator.migrate(each.home) for each in homes]
-
-
-def migrate_by_django(one: University, *target: str) -> None:
-    with one.activate():
-        call_command(
-            "migrate", *target, database=one.alias, interactive=False, verbosity=0, skip_checks=True
-        )
-
-
-ROWS = {
-    "django_content_type": "SELECT id, app_label, model FROM django_content_type ORDER BY id",
-    "auth_permission": "SELECT id, name, content_type_id, codename FROM auth_permission"
-    " ORDER BY id",
-    "django_site": "SELECT id, domain FROM django_site ORDER BY id",
-    "django_migrations": "SELECT app, name FROM django_migrations ORDER BY id",
-}
-
-
-def rows(one: University) -> list[Any]:
-    """What migrations leave in a home besides the project's own rows."""
-    with one.activate():
-        return rows_at(one.home)
-
-
-def rows_at(home: Home) -> list[Any]:
-    """The same of a home that is active."""
-    tables = connections[home.alias].introspection.table_names()
-    found = []
-    with connections[home.alias].cursor() as cursor:
-        for table, query in ROWS.items():
-            cursor.execute(query if table in tables else "SELECT 0")
-            found.append(cursor.fetchall())
-    return found
-
-
-def facts(one: University) -> dict[str, str]:
-    return connections[one.alias].catalog_facts()
-
-
-def check_alike(one: University, model: University) -> None:
-    assert facts(one) == facts(model)
-    assert rows(one) == rows(model)
 
 
 def test_all_kinds_of_migrations_forwards_and_backwards(placement: str, tmp_path: Path) -> None:
@@ -544,21 +491,6 @@ def test_a_lock_that_is_not_free_in_time(place: str, tmp_path: Path) -> None:
         with in_use(kumasi), pytest.raises(HomeBusy, match="kumasi"):
             migrate(migrator, kumasi)
         assert migrate(migrator, kumasi) == ["replayed"]
-
-
-@contextmanager
-def in_use(one: University) -> Iterator[None]:
-    """Another session has written a row, and has not ended its transaction."""
-    with one.activate():
-        other = connections[one.alias].copy()
-    try:
-        other.set_autocommit(False)
-        with one.activate(), other.cursor() as cursor:
-            cursor.execute("UPDATE students_student SET name = 'Esi'")
-        yield
-    finally:
-        other.rollback()
-        other.close()
 
 
 def test_many_threads(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,64 +12,28 @@ from django.db import OperationalError, ProgrammingError, connections
 from domicile.exceptions import HomeCutOff
 from domicile.fleet.replay.migrator import HomeMigrator
 from domicile.fleet.replay.plan import NEWEST, Target
-from domicile.placement import Home
 from tests import chain, servers
 from tests.growing import migrations
 from tests.processes import FIRST, Forker, eventually
+from tests.replaying import (
+    FileNotes,
+    check_alike,
+    facts,
+    in_use,
+    migrate,
+    migrate_by_django,
+    tenants,
+)
 from tests.tenants import DATABASES
-from tests.test_replay import check_alike, facts, in_use, migrate, migrate_by_django, tenants
 from tests.testproject.universities.models import University
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=DATABASES)
-
-#: One statement with a transaction of its own, then rows in Python, then statements without.
-CONCURRENT = {
-    "0002_add": chain.migration(
-        "0001_initial", 'migrations.AddField("student", "shelf", models.IntegerField(default=7)),'
-    ),
-    "0003_concurrent": chain.migration(
-        "0002_add",
-        """AddIndexConcurrently("student", models.Index(fields=["name"], name="one")),
-        AddIndexConcurrently("student", models.Index(fields=["home"], name="two")),
-        migrations.RunPython(name_them, migrations.RunPython.noop, atomic=True),
-        AddIndexConcurrently("student", models.Index(fields=["shelf"], name="three")),""",
-        """
-from django.contrib.postgres.operations import AddIndexConcurrently
-
-def name_them(apps, schema_editor):
-    apps.get_model("students", "Student").objects.update(name="named")
-""",
-        extra="atomic = False",
-    ),
-    "0004_model": chain.migration(
-        "0003_concurrent",
-        'migrations.CreateModel("Shelf", [("id", models.BigAutoField(primary_key=True))]),',
-    ),
-}
-#: For a server on which every change of the schema is a commit.
-COMMITTING = {
-    "0002_add": chain.migration(
-        "0001_initial",
-        """migrations.AddField("student", "shelf", models.IntegerField(default=7)),
-        migrations.CreateModel("Shelf", [
-            ("id", models.BigAutoField(primary_key=True)),
-            ("student", models.ForeignKey("students.Student", models.CASCADE)),
-        ]),
-        migrations.RunPython(add, migrations.RunPython.noop),
-        migrations.AddIndex("student", models.Index(fields=["name"], name="by_name")),""",
-        """
-def add(apps, schema_editor):
-    apps.get_model("students", "Course").objects.get_or_create(name="added")
-""",
-    ),
-    "0003_rename": chain.migration("0002_add", 'migrations.RenameModel("Shelf", "Board"),'),
-}
 
 SCRIPT = """
 import os, signal
 from domicile.fleet.replay.migrator import HomeMigrator
 from domicile.registry import registry
-from tests.test_replay_kill import FileNotes
+from tests.replaying import FileNotes
 
 class Deadly(FileNotes):
     def write(self, home, note):
@@ -92,22 +55,6 @@ def work(path, slugs, left, late):
 """
 
 
-class FileNotes:
-    """Notes in a file, which outlives the process."""
-
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-
-    def read(self, home: Home) -> dict[str, Any]:
-        return self._all().get(home.alias, {})
-
-    def write(self, home: Home, note: dict[str, Any]) -> None:
-        self.path.write_text(json.dumps({**self._all(), home.alias: note}))
-
-    def _all(self) -> dict[str, Any]:
-        return json.loads(self.path.read_text()) if self.path.exists() else {}
-
-
 def killed(doomed: Forker, path: Path, homes: list[University], left: int, *, late: bool) -> bool:
     """Migrate homes in a process that is killed at a note, before or after that is written; tell
     whether it was, or came to its end.
@@ -123,7 +70,7 @@ def killed(doomed: Forker, path: Path, homes: list[University], left: int, *, la
 
 @pytest.mark.parametrize(
     ("place", "sources"),
-    [("schema", CONCURRENT), ("mariadb", COMMITTING)],
+    [("schema", chain.CONCURRENT), ("mariadb", chain.COMMITTING)],
     ids=["schema", "mariadb"],
 )
 def test_killed_at_each_statement(place: str, sources: dict[str, str], tmp_path: Path) -> None:
@@ -149,7 +96,7 @@ def test_killed_at_each_statement(place: str, sources: dict[str, str], tmp_path:
 def test_what_is_left_to_do_may_be_a_transaction(tmp_path: Path) -> None:
     """Then too what was noted of a migration that is none is cleared, or it would be believed."""
     notes = FileNotes(tmp_path / "notes")
-    with tenants("accra") as (accra,), migrations(tmp_path, CONCURRENT):
+    with tenants("accra") as (accra,), migrations(tmp_path, chain.CONCURRENT):
         with accra.activate(), connections["default"].cursor() as cursor:
             cursor.execute("CREATE TABLE students_shelf ()")
         with pytest.raises(ProgrammingError, match="students_shelf"):
@@ -164,7 +111,7 @@ def test_what_is_left_to_do_may_be_a_transaction(tmp_path: Path) -> None:
 def test_a_half_done_migration_is_not_left_behind(tmp_path: Path) -> None:
     notes = FileNotes(tmp_path / "notes")
     back, there = Target("students", "0001"), Target("students", "0003")
-    with tenants("accra", "django") as (accra, model), migrations(tmp_path, CONCURRENT):
+    with tenants("accra", "django") as (accra, model), migrations(tmp_path, chain.CONCURRENT):
         migrate_by_django(model)
         with Forker(SCRIPT) as doomed:
             assert killed(doomed, notes.path, [accra], 2, late=False)
@@ -191,7 +138,7 @@ def test_an_index_whose_making_was_cut_off_is_made_again(tmp_path: Path) -> None
     notes = FileNotes(tmp_path / "notes")
     with (
         tenants("accra", "kumasi", "django") as (accra, kumasi, model),
-        migrations(tmp_path, CONCURRENT),
+        migrations(tmp_path, chain.CONCURRENT),
     ):
         migrate_by_django(model)
         migrate(HomeMigrator(Target("students", "0002")), accra, kumasi)

@@ -28,7 +28,7 @@ from tests import servers
 from tests.databases import databases, make_database, migrate
 from tests.names import answering
 from tests.processes import Process, eventually
-from tests.readers import ready, watched
+from tests.readers import monitors, ready, watched
 from tests.replication import LOGGING, PostgresReplica
 from tests.servers import PostgresServer
 from tests.testproject.people.models import Person
@@ -374,10 +374,6 @@ def test_whoever_is_in_no_unit_of_work_finds_replicas_too(cluster: Cluster) -> N
         eventually(lambda: here.run(ports.all().get) in {cluster.one.port, cluster.two.port})
 
 
-def monitors() -> set[str]:
-    return {t.name for t in threading.enumerate() if t.name.startswith("domicile-monitor")}
-
-
 def test_forked_child_asks_for_itself(cluster: Cluster) -> None:
     with cluster.replicated() as replicas:
         asked = replicas.table.members["one"].measured_at
@@ -473,7 +469,7 @@ from domicile.routing import readers_of
 from domicile.rules import Replicas
 from tests.databases import databases
 from tests.processes import eventually
-from tests.test_replicas import monitors
+from tests.readers import monitors
 entered = databases(json.loads(sys.stdin.readline()), [Replicas("users", ["one"])])
 entered.__enter__()
 readers_of("users").monitor.start()

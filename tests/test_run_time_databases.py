@@ -38,12 +38,12 @@ from domicile.fleet.runs.databases import migrate_databases, static_aliases
 from domicile.records import AddedDatabase
 from domicile.registry import registry
 from domicile.rules import Apps, Legacy
+from tests.cases import run_class
 from tests.databases import databases, make_database
 from tests.isolation.campus import Campus, campus, in_thread  # noqa: F401
 from tests.processes import Process, eventually
 from tests.servers import require
 from tests.tenants import domicile_settings
-from tests.test_connections import run_class
 from tests.testproject.people.models import Person
 
 SQLITE = "domicile.backends.sqlite3"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
@@ -19,7 +18,6 @@ from django.db import connections
 from django.db.utils import load_backend
 from django.test.utils import CaptureQueriesContext
 
-from domicile.conf import conf
 from domicile.exceptions import UnknownRun
 from domicile.fleet.runs import control as runs
 from domicile.fleet.runs.control import EVERYTHING
@@ -29,7 +27,19 @@ from domicile.models import Status
 from domicile.placement import Placement
 from domicile.records import MigrationRun, MigrationRunHome
 from tests import servers
-from tests.growing import GROWN, SHELF, WRITING, file_tenants, migrations
+from tests.growing import (
+    GROWN,
+    SHELF,
+    WRITING,
+    applied,
+    ask,
+    file_tenants,
+    migrations,
+    path_of,
+    spoil,
+    states,
+    written,
+)
 from tests.processes import Command, Process, eventually
 from tests.tenants import DATABASES, tenant
 from tests.testproject.universities.models import University
@@ -37,8 +47,6 @@ from tests.testproject.universities.models import University
 pytestmark = pytest.mark.django_db(transaction=True)
 
 State = MigrationRunHome.State
-#: Of a run, where it is the last one.
-COUNT = "SELECT count(*) FROM students_student WHERE name = 'written'"
 
 
 @pytest.fixture
@@ -55,46 +63,11 @@ def grown(tmp_path: Path) -> Iterator[None]:
         yield
 
 
-def path_of(slug: str) -> Path:
-    return Path(conf().placement("file").locate(slug))
-
-
-def ask(slug: str, statement: str) -> list[tuple[Any, ...]]:
-    """What SQLite says of a tenant's file, with nothing of Domicile between."""
-    with sqlite3.connect(path_of(slug)) as connection:
-        rows = connection.execute(statement).fetchall()
-    connection.close()
-    return rows
-
-
-def written(slug: str) -> int:
-    """How often the data migration ran in a home."""
-    (found,) = ask(slug, COUNT)
-    return int(found[0])
-
-
-def applied(slug: str) -> list[str]:
-    rows = ask(slug, "SELECT name FROM django_migrations WHERE app = 'students' ORDER BY name")
-    return [name for (name,) in rows]
-
-
-def spoil(slug: str) -> None:
-    insert = "INSERT INTO students_student (registration, name, home) VALUES ('1', 'bad', '')"
-    ask(slug, insert)
-
-
 def migrate(**options: Any) -> tuple[RunStarted, list[HomeEnded], RunEnded]:
     started, *ended, last = runs.migrate_fleet(**options)
     assert isinstance(started, RunStarted)
     assert isinstance(last, RunEnded)
     return started, ended, last  # type: ignore[return-value]
-
-
-def states(run: int) -> dict[str, int]:
-    counted: dict[str, int] = {}
-    for state in MigrationRunHome.objects.filter(run=run).values_list("state", flat=True):
-        counted[state] = counted.get(state, 0) + 1
-    return counted
 
 
 def command(*words: str) -> str:

@@ -6,13 +6,10 @@ import asyncio
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
-from django.db import connections
 
 import domicile
 from domicile.exceptions import UnknownTenant
@@ -23,72 +20,15 @@ from tests.testproject.students.models import Student
 
 tasks = pytest.importorskip("django.tasks", reason="Django has no tasks of its own before 6.0")
 
-from django.tasks.backends.base import BaseTaskBackend  # noqa: E402
-
-from domicile.integrations.task_backend import CarryingBackend  # noqa: E402
+from tests import queues  # noqa: E402
+from tests.queues import adone, done  # noqa: E402
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-class Queue(BaseTaskBackend):
-    """Keeps what is sent as the text that a broker would have."""
-
-    supports_async_task = True
-
-    def __init__(self, alias: str, params: Any) -> None:
-        super().__init__(alias, params)
-        self.sent: list[str] = []
-
-    def enqueue(self, task: Any, args: Any, kwargs: Any) -> None:
-        self.validate_task(task)
-        self.sent.append(json.dumps([args, kwargs]))
-
-
-class CarryingQueue(CarryingBackend, Queue):
-    pass
-
-
-def in_worker(func: Any, *args: Any, **kwargs: Any) -> Any:
-    """What a function returns, or raises, in a thread that has nothing of this one."""
-    outcome: list[Any] = []
-
-    def work() -> None:
-        try:
-            outcome.append(func(*args, **kwargs))
-        except Exception as error:
-            outcome.append(error)
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    if isinstance(outcome[0], Exception):
-        raise outcome[0]
-    return outcome[0]
-
-
-def done(task: Any) -> Any:
-    """What a task that was sent returns, as Django's backends do it."""
-    args, kwargs = json.loads(task.get_backend().sent.pop())
-    return in_worker(task.call, *args, **kwargs)
-
-
-def adone(task: Any) -> Any:
-    args, kwargs = json.loads(task.get_backend().sent.pop())
-
-    async def work() -> Any:
-        try:
-            return await task.acall(*args, **kwargs)
-        finally:
-            await sync_to_async(connections.close_all)()
-
-    return in_worker(asyncio.run, work())
-
-
 @pytest.fixture
 def queue(settings: Any) -> Iterator[Any]:
-    settings.TASKS = {"default": {"BACKEND": f"{__name__}.CarryingQueue"}}
+    settings.TASKS = {"default": {"BACKEND": f"{queues.__name__}.CarryingQueue"}}
     yield tasks.default_task_backend
     assert tasks.default_task_backend.sent == []
 
@@ -178,7 +118,7 @@ def test_a_tenant_that_is_gone_fails_its_task(queue: Any) -> None:
 
 
 def test_a_plain_backend_carries_nothing(settings: Any, accra: Any) -> None:
-    settings.TASKS = {"default": {"BACKEND": f"{__name__}.Queue"}}
+    settings.TASKS = {"default": {"BACKEND": f"{queues.__name__}.Queue"}}
     with accra.activate():
         tasks.task(surroundings).enqueue()
     assert tasks.default_task_backend.sent == ["[[], {}]"]

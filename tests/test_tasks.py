@@ -14,9 +14,8 @@ from domicile.fleet.runs import crews
 from domicile.fleet.runs.events import RunEnded
 from domicile.records import MigrationRun, MigrationRunHome
 from tests import servers
-from tests.growing import GROWN, file_tenants, migrations
+from tests.growing import GROWN, applied, file_tenants, migrations, states, written
 from tests.processes import Command, eventually
-from tests.test_runs import applied, states, written
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

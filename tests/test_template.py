@@ -21,8 +21,9 @@ from domicile.fleet.site import Site
 from domicile.fleet.stock import template as templates
 from domicile.fleet.stock.recipe import recipe
 from domicile.fleet.stock.template import Template
+from tests.isolation.campus import raw
+from tests.isolation.engines import with_settings
 from tests.tenants import DATABASES, domicile_settings, tenant
-from tests.test_postgresql import raw, with_settings
 from tests.testproject.students.models import Student
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=DATABASES)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,7 @@ from unittest import mock
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connections, router
-from django.db.migrations.recorder import MigrationRecorder
+from django.db import connections
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -30,37 +28,25 @@ from domicile.periods.homes import homes_of
 from domicile.recording import Recorder
 from domicile.records import Move
 from domicile.registry import registry
-from tests import servers
 from tests.databases import databases
-from tests.marks import KINDS, at, by_month, located, placements_of, two_tenants
-from tests.test_partitions import partitions, states
-from tests.testproject.marks.models import Mark, Pupil, Remark
+from tests.marks import (
+    applied,
+    at,
+    by_month,
+    fill,
+    kind,
+    located,
+    placements_of,
+    two_tenants,
+    unapply,
+    write,
+)
+from tests.partitions import partitions, states
+from tests.testproject.marks.models import Mark
 from tests.testproject.universities.models import University
 
+__all__ = ["kind"]
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default"])
-
-
-@pytest.fixture(params=list(KINDS))
-def kind(request: pytest.FixtureRequest) -> Iterator[str]:
-    if KINDS[request.param]:
-        servers.require(KINDS[request.param])
-    return request.param
-
-
-def write(tenant: Any, *days: str) -> None:
-    for day in days:
-        Mark.objects.using(tenant.alias).create(given_at=at(day), value=1)
-
-
-def fill(tenant: Any, *back: int) -> list[Mark]:
-    """A mark in the middle of each month so many months back, written before they were over."""
-    homes, rows = homes_of("marks", tenant.slug), []
-    for count in back:
-        month = homes.now().plus(-count)
-        homes.make(month)
-        row = Mark(given_at=homes.calendar.begins(month) + timedelta(days=14), value=1)
-        rows += Mark._base_manager.using(homes.alias(month)).bulk_create([row])
-    return rows
 
 
 # Commands --------------------------------------------------------------------------------------
@@ -165,15 +151,6 @@ def test_wrong_words_are_refused() -> None:
 # Migrations ------------------------------------------------------------------------------------
 
 
-def unapply(alias: str) -> None:
-    connection = connections[alias]
-    with connection.schema_editor() as editor:
-        for model in (Remark, Mark, Pupil):
-            if router.allow_migrate_model(alias, model):
-                editor.delete_model(model)
-    MigrationRecorder(connection).record_unapplied("marks", "0001_initial")
-
-
 def test_the_fleet_brings_the_months_along(kind: str) -> None:
     with two_tenants(kind) as (acme, globex):
         homes = [f"tenant:{each.slug}/marks:2026-1{n}" for each in (acme, globex) for n in (0, 1)]
@@ -188,10 +165,6 @@ def test_the_fleet_brings_the_months_along(kind: str) -> None:
         for alias in homes:
             assert Mark.objects.using(alias).count() == 0
             assert ("marks", "0001_initial") in applied(alias)
-
-
-def applied(alias: str) -> set[tuple[str, str]]:
-    return set(MigrationRecorder(connections[alias]).applied_migrations())
 
 
 def test_one_tenant_is_migrated_with_its_months() -> None:

@@ -40,7 +40,7 @@ from domicile.rules import Apps, Periods, Rule
 from domicile.rules.checks import check_rules
 from tests import servers
 from tests.databases import databases
-from tests.marks import KINDS, at, by_month, located, placements_of, two_tenants
+from tests.marks import KINDS, at, by_month, located, placements_of, two_tenants, write
 from tests.testproject.marks.models import Mark, Pupil, Remark
 from tests.testproject.sensors.models import Reading
 from tests.testproject.universities.models import University
@@ -75,11 +75,6 @@ def fill(tenant: Any, value: int) -> Pupil:
         for day in MONTHS:
             Mark.objects.create(given_at=at(day), value=value, pupil=pupil)
     return pupil
-
-
-def write(tenant: Any, *days: str) -> None:
-    for day in days:
-        Mark.objects.using(tenant.alias).create(given_at=at(day), value=1)
 
 
 def home(tenant: Any, month: str) -> str:

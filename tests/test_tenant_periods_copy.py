@@ -23,38 +23,29 @@ from domicile.periods.homes import homes_of
 from domicile.registry import registry
 from tests import servers
 from tests.databases import databases
-from tests.marks import APPS, KINDS, at, by_month, located, placements_of
+from tests.doomed import Doomed, doomed
+from tests.marks import (
+    APPS,
+    KINDS,
+    NOVEMBER,
+    applied,
+    at,
+    by_month,
+    contents,
+    kind,
+    left_of,
+    located,
+    make_acme,
+    placements_of,
+    put_aside,
+    unapply,
+)
 from tests.processes import FIRST, eventually
-from tests.test_tenant_partitions import applied, kind, unapply
-from tests.test_tenant_periods_kill import Doomed, doomed, left_of, put_aside
-from tests.testproject.marks.models import Mark, Pupil, Remark
+from tests.testproject.marks.models import Mark, Pupil
 from tests.testproject.universities.models import University
 
 __all__ = ["doomed", "kind"]
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default"])
-
-OCTOBER, NOVEMBER = "2026-10-01", "2026-11-01"
-
-
-def make_acme(**options: Any) -> University:
-    """With pupils, and for each marks in two months and a remark."""
-    acme: University = domicile.create_tenant("acme", **options)
-    with acme.activate():
-        for number in range(3):
-            pupil = Pupil.objects.create(name=f"Pupil {number}", home="acme")
-            for day in (OCTOBER, NOVEMBER):
-                mark = Mark.objects.create(given_at=at(day), pupil=pupil, value=number)
-            Remark.objects.create(made_at=mark.given_at, mark=mark)
-    return acme
-
-
-def contents(tenant: University) -> list[list[tuple[Any, ...]]]:
-    with tenant.activate():
-        return [
-            sorted(Pupil.objects.values_list("pk", "name")),
-            sorted(Mark.objects.values_list("pk", "given_at", "pupil_id", "value")),
-            sorted(Remark.objects.values_list("pk", "made_at", "mark_id")),
-        ]
 
 
 def check_is_its_own(copy: University, acme: University) -> None:

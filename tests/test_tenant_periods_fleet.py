@@ -15,8 +15,7 @@ from domicile.fleet.runs import control as runs
 from domicile.fleet.runs.events import HomeEnded, RunEnded, RunStarted
 from domicile.periods.homes import homes_of
 from domicile.records import MigrationRunHome
-from tests.marks import by_month, two_tenants
-from tests.test_tenant_partitions import applied, fill, kind, unapply, write
+from tests.marks import applied, by_month, fill, kind, two_tenants, unapply, write
 from tests.testproject.marks.models import Mark
 
 __all__ = ["kind"]

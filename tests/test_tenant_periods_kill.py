@@ -5,10 +5,7 @@ is as if nothing had happened.
 from __future__ import annotations
 
 import io
-import os
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -20,93 +17,23 @@ import domicile
 from domicile.backends.postgresql.homes import SchemaStore
 from domicile.exceptions import TenantBusy, UnknownTenant
 from domicile.fleet.orphans import find_orphans
-from domicile.periods.homes import homes_of
 from domicile.records import MigrationRunHome
 from domicile.registry import registry
 from tests import servers
-from tests.marks import KINDS, at, by_month, located
-from tests.processes import FIRST, Forker, eventually
-from tests.test_tenant_partitions import applied, unapply
+from tests.doomed import Doomed, doomed
+from tests.marks import KINDS, applied, at, by_month, left_of, located, put_aside, unapply
+from tests.processes import FIRST, eventually
 from tests.testproject.marks.models import Mark
 from tests.testproject.universities.models import University
 
+__all__ = ["doomed"]
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default"])
-
-#: Counts statements, and files that are removed, and dies before or after one of them.
-SCRIPT = """
-import io, os, signal
-from pathlib import Path
-from django.core.management import CommandError, call_command
-from domicile.backends.sharing import HomeCursor
-from domicile.commands import modules
-from tests.marks import configured
-modules()
-
-def work(words, kind, added, left, late, options):
-    def deadly(func):
-        def wrapper(*args, **kwargs):
-            nonlocal left
-            left -= 1
-            if left == 0 and not late:
-                os.kill(os.getpid(), signal.SIGKILL)
-            result = func(*args, **kwargs)
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
-        return wrapper
-
-    HomeCursor.execute = deadly(HomeCursor.execute)
-    Path.unlink = deadly(Path.unlink)
-    with configured(kind, added, **options):
-        tell(started=True, pid=os.getpid())
-        call_command(*words, stdout=io.StringIO())
-        tell(done=True)
-"""
-
-
-class Doomed(Forker):
-    def __init__(self) -> None:
-        super().__init__(SCRIPT)
-
-    def dies(self, words: str, kind: str, added: Any, left: int, **options: Any) -> bool:
-        """Run a command that is killed at a statement; tell whether it was, or came to its end."""
-        late = left % 4 > 1
-        self.fork(
-            words=words.split(), kind=kind, added=added, left=left, late=late, options=options
-        )
-        told = self.hear()
-        if "ended" in told:
-            return True
-        assert told == {"done": True}, told
-        assert "ended" in self.hear()
-        return False
-
-
-@pytest.fixture(scope="module")
-def doomed(django_db_setup: None) -> Iterator[Doomed]:
-    with Doomed() as doomed:
-        yield doomed
-
-
-def kinds(*names: str) -> list[Any]:
-    return [pytest.param(name, id=name) for name in names]
 
 
 def write(slug: str, *days: str) -> None:
     with domicile.activate(slug):
         for day in days:
             Mark.objects.create(given_at=at(day), value=1)
-
-
-def left_of(slug: str) -> list[str]:
-    """Schemas, databases, roles and files that have the tenant's slug in their names."""
-    connections.close_all()
-    found = Path(os.environ["TESTPROJECT_FILES"]).rglob("*")
-    files = [str(path) for path in found if path.is_file()]
-    with connections["shared"].cursor() as cursor:
-        cursor.execute("SELECT rolname FROM pg_roles UNION SELECT nspname FROM pg_namespace")
-        names = [name for (name,) in cursor.fetchall()]
-    return [name for name in [*names, *files, *located()] if slug in name]
 
 
 def retried(work: Any) -> None:
@@ -148,12 +75,6 @@ def test_a_drop_is_finished_wherever_it_was_killed(doomed: Doomed, kind: str, st
             assert not University._base_manager.filter(slug="acme").exists()
         assert left > 20, "the kills did not meet the work"
         assert Mark.objects.using("tenant:globex").count() == 1
-
-
-def put_aside(slug: str, month: str) -> None:
-    homes = homes_of("marks", slug)
-    period = homes.calendar.parse(month)
-    homes.store.rename(homes.site(period).name, homes.detached_name(period))
 
 
 def test_a_home_that_was_being_made_leaves_no_role() -> None:

@@ -2,6 +2,6 @@
 
 from debug_toolbar.toolbar import debug_toolbar_urls
 
-from tests.test_recording import urlpatterns as pages
+from tests.recorded_urls import urlpatterns as pages
 
 urlpatterns = [*pages, *debug_toolbar_urls()]

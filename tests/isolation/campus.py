@@ -165,6 +165,14 @@ def raw_server_connection(alias: str, database: str = "test_domicile") -> Any:
     )
 
 
+def raw(placement: str, statement: str) -> None:
+    """Do a statement on the PostgreSQL of a placement, without Django and Domicile."""
+    alias = PLACEMENT_DATABASES[placement]
+    assert alias is not None
+    with raw_server_connection(alias) as server:
+        server.execute(statement)
+
+
 class Undo(Exception):
     """Ends a transaction that `rolled_back()` began."""
 
