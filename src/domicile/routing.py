@@ -197,34 +197,41 @@ class Source(NamedTuple):
     replica: str | None = None
 
 
+#: Alias → source, where nothing that is found at run time makes it another: each row is looked up.
+sources: dict[str | None, Source] = {}
+#: At most so many.
+_SOURCES = 4096
+
+
 def primary_of(alias: str) -> str:
     """Return the alias whose rows are read by `alias`: a replica's primary, otherwise itself."""
     return source_of(alias).primary
 
 
 def source_of(alias: str) -> Source:
-    return lasting_source(alias) or _source(alias, _primary_now(alias))
+    known = sources.get(alias)
+    if known is not None:
+        return known
+    lasting = _lasting_primary(alias)
+    primary = lasting or _primary_now(alias)
+    source = Source(primary, None if primary == alias else alias)
+    if lasting is not None:
+        if len(sources) >= _SOURCES:
+            sources.clear()
+        sources[alias] = source
+    return source
 
 
-@lru_cache(maxsize=4096)
-def lasting_source(alias: str) -> Source | None:
-    """Return the same, where nothing that is found at run time makes it another; None: ask
-    `source_of()`.
-    """
+def _lasting_primary(alias: str) -> str | None:
+    """Return the primary, where nothing that is found at run time makes it another."""
     from domicile.periods.places import is_period_alias
 
     found = replicated()
     primary = found.primaries.get(alias) if found.readers else alias
     if primary is None and is_tenant_alias(alias):
         primary = alias.partition(AT_REPLICA)[0]
-    if primary is not None:
-        return _source(alias, primary)
     is_itself = alias in settings.DATABASES or alias in SHARED_ALIASES or is_period_alias(alias)
-    return Source(alias) if is_itself else None
-
-
-def _source(alias: str, primary: str) -> Source:
-    return Source(primary, None if primary == alias else alias)
+    return alias if primary is None and is_itself else primary
 
 
 def _primary_now(alias: str) -> str:
@@ -298,8 +305,9 @@ _hosts = _Hosts()
 
 def reset() -> None:
     """Forget what was compiled."""
-    for compiled in (rules, replicated, lasting_source, _straight_to):
+    for compiled in (rules, replicated, _straight_to):
         compiled.cache_clear()
+    sources.clear()
     _hosts.clear()
     _lodgings.clear()
     routes.clear()

@@ -12,11 +12,11 @@ from domicile.relations import crosses, place_of
 from domicile.routing import (
     Source,
     database_of,
-    lasting_source,
     lodging_of,
     reading_primary,
     rules,
     source_of,
+    sources,
 )
 
 
@@ -44,10 +44,11 @@ class SourcedState:
 
     @db.setter
     def db(self, alias: str | None) -> None:
-        if alias is None:
-            self.__dict__["db"] = self._domicile_source = None
-        else:
-            self._domicile_source = lasting_source(alias) or source_of(alias)
+        try:
+            self._domicile_source = sources[alias]
+        except KeyError:
+            self.__dict__["db"] = None
+            self._domicile_source = None if alias is None else source_of(alias)
 
     @property
     def read_from(self) -> str:
