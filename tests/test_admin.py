@@ -570,7 +570,7 @@ class TestDropping:
 
         url = f"{TENANTS}{accra.pk}/delete/"
         with monkeypatch.context() as patch:
-            patch.setattr("domicile.fleet.lifecycle.drop_tenant", busy)
+            patch.setattr("domicile.fleet.dropping.drop_tenant", busy)
             assert "It is being moved." in body(client.post(url, {"slug": "accra"}))
         assert not LogEntry.objects.exists()
 

@@ -67,13 +67,13 @@ def test_create_that_fails_in_a_transaction_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As in a `TestCase`: the transaction goes on after the error, which the database saw."""
-    from domicile.fleet import lifecycle
+    from domicile.fleet import creation
 
     def failing(tenant: Any, progress: Any) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT * FROM nowhere")
 
-    monkeypatch.setattr(lifecycle, "migrate_home", failing)
+    monkeypatch.setattr(creation, "migrate_home", failing)
     with pytest.raises(ProgrammingError):
         run("tenants", "create", "kigali")
     monkeypatch.undo()

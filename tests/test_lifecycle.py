@@ -32,7 +32,7 @@ from domicile.exceptions import (
     UnknownTenant,
     WriteOutsideAtomic,
 )
-from domicile.fleet import lifecycle
+from domicile.fleet import dropping, steps
 from domicile.fleet.replay.plan import forget_plans
 from domicile.fleet.site import Site
 from domicile.models import Status
@@ -471,7 +471,7 @@ def test_two_who_claim_a_domain_that_neither_has_seen(monkeypatch: pytest.Monkey
     manager = type(Hostname._base_manager)
     monkeypatch.setattr(manager, "filter", lambda self, **kwargs: self.none())
     with pytest.raises(DomainTaken):
-        lifecycle._add_domain(University.objects.get(), "uni.example", is_primary=True)
+        steps.add_domain(University.objects.get(), "uni.example", is_primary=True)
 
 
 def test_two_who_claim_a_slug_at_the_same_moment() -> None:
@@ -623,7 +623,7 @@ def test_one_that_is_resumed_at_the_last_moment_is_not_dropped(
 ) -> None:
     with tenant("accra"):
         domicile.drop_tenant("accra", grace=timedelta(days=-1))
-        sole_work_on = lifecycle.sole_work_on
+        sole_work_on = dropping.sole_work_on
 
         @contextmanager
         def resumed_meanwhile(slug: str) -> Iterator[None]:
@@ -632,7 +632,7 @@ def test_one_that_is_resumed_at_the_last_moment_is_not_dropped(
                 yield
 
         with monkeypatch.context() as patch:
-            patch.setattr(lifecycle, "sole_work_on", resumed_meanwhile)
+            patch.setattr(dropping, "sole_work_on", resumed_meanwhile)
             assert domicile.drop_expired() == []
         assert home_exists("accra", "schema")
         assert University.objects.get().status == Status.ACTIVE
@@ -661,7 +661,7 @@ def test_one_that_cannot_be_dropped_does_not_keep_others_from_it(
 
 CUT_OFF = {
     "before the home is dropped": (Site, "drop"),
-    "after the home was dropped": (lifecycle, "_delete_row"),
+    "after the home was dropped": (steps, "delete_row"),
 }
 FINISHES = {
     "drop": lambda: domicile.drop_tenant("accra"),

@@ -19,17 +19,14 @@ if TYPE_CHECKING:
     from domicile.bulk import abulk_create, abulk_upsert, bulk_create, bulk_upsert
     from domicile.context import LateActivation
     from domicile.explain import explain_route
+    from domicile.fleet.creation import acreate_tenant, create_tenant
+    from domicile.fleet.dropping import adrop_tenant, drop_expired, drop_tenant
     from domicile.fleet.lifecycle import (
-        acreate_tenant,
-        adrop_tenant,
         amaintain_tenant,
         amigrate_tenant,
         arename_tenant,
         aresume_tenant,
         asuspend_tenant,
-        create_tenant,
-        drop_expired,
-        drop_tenant,
         maintain_tenant,
         migrate_tenant,
         rename_tenant,
@@ -115,8 +112,10 @@ _MODULES = {
     "aadd_database": "domicile.added",
     "abulk_create": "domicile.bulk",
     "abulk_upsert": "domicile.bulk",
+    "acreate_tenant": "domicile.fleet.creation",
     "add_database": "domicile.added",
     "added_databases": "domicile.added",
+    "adrop_tenant": "domicile.fleet.dropping",
     "aremove_database": "domicile.added",
     "bulk_create": "domicile.bulk",
     "bulk_upsert": "domicile.bulk",
@@ -127,6 +126,9 @@ _MODULES = {
     "connection_stats": "domicile.backends.census",
     "consistency": "domicile.replicas.reading",
     "copy_tenant": "domicile.fleet.moves.copying",
+    "create_tenant": "domicile.fleet.creation",
+    "drop_expired": "domicile.fleet.dropping",
+    "drop_tenant": "domicile.fleet.dropping",
     "explain_route": "domicile.explain",
     "export_tenant": "domicile.fleet.moves.archive",
     "import_tenant": "domicile.fleet.moves.archive",

@@ -18,7 +18,7 @@ from domicile.admin.base import TenantPages
 from domicile.admin.forms import AGAIN
 from domicile.admin.progress import Creation, Outcome, ProgressPage
 from domicile.context import no_tenant
-from domicile.fleet import lifecycle
+from domicile.fleet import creation
 from domicile.fleet.migrations import Progress
 from domicile.models import Tenant
 
@@ -63,7 +63,7 @@ class CreateAdmin(TenantPages):
 
     def create(self, form: Any, progress: Progress) -> Any:
         """Create the tenant of a valid form. Called in a thread, in no transaction."""
-        return lifecycle.create_tenant(
+        return creation.create_tenant(
             form.cleaned_data["slug"],
             name=form.cleaned_data["name"],
             placement=form.cleaned_data["placement"],

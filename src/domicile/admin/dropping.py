@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from domicile.admin.base import TenantPages
 from domicile.admin.forms import DropForm, hosts_of
 from domicile.exceptions import DomicileError
-from domicile.fleet import lifecycle
+from domicile.fleet import dropping
 
 
 def outside_transactions(view: Any) -> Any:
@@ -72,7 +72,7 @@ class DropAdmin(TenantPages):
     def _drop(self, request: HttpRequest, tenant: Any, form: DropForm) -> bool:
         days = form.cleaned_data["grace"]
         try:
-            lifecycle.drop_tenant(tenant, grace=timedelta(days=days) if days else None)
+            dropping.drop_tenant(tenant, grace=timedelta(days=days) if days else None)
         except DomicileError as error:
             form.add_error(None, str(error))
             return False

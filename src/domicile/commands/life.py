@@ -11,8 +11,9 @@ from django.core.management.base import CommandError
 from domicile.commands import add_verbosity, telling
 from domicile.conf import conf
 from domicile.console import Output
-from domicile.fleet import lifecycle
+from domicile.fleet import creation, dropping, lifecycle
 from domicile.fleet.migrations import silent
+from domicile.fleet.sole_work import find_tenant
 from domicile.models import Status
 from domicile.registry import tenant_model
 
@@ -73,7 +74,7 @@ def do_create(
 ) -> None:
     fields = _fields(options["fields"])
     with output.status(f"Creating {slug} …"):
-        tenant = lifecycle.create_tenant(
+        tenant = creation.create_tenant(
             slug,
             name=name,
             placement=placement,
@@ -108,7 +109,7 @@ def do_list(output: Output, json: bool, status: str | None, **options: Any) -> N
 
 
 def do_show(output: Output, slug: str, json: bool, **options: Any) -> None:
-    described = _described(lifecycle.find_tenant(slug))
+    described = _described(find_tenant(slug))
     if json:
         output.json(described)
         return
@@ -148,15 +149,15 @@ def do_rename(
 
 def do_drop(output: Output, slug: str | None, expired: bool, **options: Any) -> None:
     if expired:
-        dropped = lifecycle.drop_expired()
+        dropped = dropping.drop_expired()
         output.line(f"Dropped {', '.join(dropped) or 'none: no grace is over'}.")
         return
     if slug is None:
         raise CommandError("Give the slug of the tenant to drop, or --expired.")
     grace = duration(options["grace"])
-    tenant = lifecycle.find_tenant(slug)
+    tenant = find_tenant(slug)
     _confirm(output, tenant, options["confirm"], grace)
-    lifecycle.drop_tenant(tenant, grace=grace)
+    dropping.drop_tenant(tenant, grace=grace)
     when = f"after {options['grace']}, unless `tenants resume {slug}` is run" if grace else "now"
     output.line(f"Dropped {slug}: its data is gone {when}.")
 

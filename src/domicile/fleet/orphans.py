@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from domicile.conf import PlacementTemplate, conf
 from domicile.context import no_tenant
 from domicile.exceptions import NotSupported, TenantUnavailable
-from domicile.fleet.lifecycle import sole_work_on
 from domicile.fleet.site import Site
+from domicile.fleet.sole_work import sole_work_on
 from domicile.fleet.stock.ready import READY_PREFIX
 from domicile.naming import is_slug
 from domicile.periods.places import is_beside, templates_of

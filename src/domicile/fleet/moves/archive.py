@@ -18,7 +18,6 @@ from django.utils import timezone
 from domicile.backends.transfer import HomeEnd
 from domicile.conf import conf
 from domicile.exceptions import ArchiveRefused, InvalidName, TenantUnavailable
-from domicile.fleet.lifecycle import _in_shared_home, find_tenant, sole_work_on
 from domicile.fleet.migrations import Progress, Step, migrate_home, silent
 from domicile.fleet.moves.by_time import made, parts_of
 from domicile.fleet.moves.destination import placement_named
@@ -39,6 +38,7 @@ from domicile.fleet.moves.rows import ModelRows
 from domicile.fleet.moves.transfer import OWN_TABLES, compare, open_end, refusing_rows
 from domicile.fleet.moves.values import Tally, line_of
 from domicile.fleet.site import handler
+from domicile.fleet.sole_work import find_tenant, in_shared_home, sole_work_on
 from domicile.models import VISIBLE
 from domicile.periods.homes import homes_of
 from domicile.periods.places import placements
@@ -49,7 +49,7 @@ from domicile.registry import tenant_model
 # Exporting -------------------------------------------------------------------------------------
 
 
-@_in_shared_home
+@in_shared_home
 def export_tenant(tenant: Any, path: str | Path, *, progress: Progress = silent) -> Path:
     """Write a tenant to a file, as it is at one instant, while others go on writing; return the
     path. A file of that name is replaced when the new one is complete.
@@ -140,7 +140,7 @@ def _write_rows(archive: zipfile.ZipFile, member: str, rows: ModelRows) -> dict[
 # Importing -------------------------------------------------------------------------------------
 
 
-@_in_shared_home
+@in_shared_home
 def import_tenant(
     path: str | Path,
     slug: str = "",

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from domicile.exceptions import TenantUnavailable
-from domicile.fleet.lifecycle import _in_shared_home, find_tenant, sole_work_on
 from domicile.fleet.migrations import Progress, silent
 from domicile.fleet.moves.by_time import copy_by_time
 from domicile.fleet.moves.destination import placement_named
@@ -15,11 +14,12 @@ from domicile.fleet.moves.history import History, applied_through
 from domicile.fleet.moves.move import refuse_transaction
 from domicile.fleet.moves.transfer import copy_rows, make_tables, open_end
 from domicile.fleet.site import handler
+from domicile.fleet.sole_work import find_tenant, in_shared_home, sole_work_on
 from domicile.models import VISIBLE
 from domicile.periods.tenants import refuse_put_aside
 
 
-@_in_shared_home
+@in_shared_home
 def copy_tenant(
     tenant: Any,
     slug: str,

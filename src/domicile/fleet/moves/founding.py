@@ -8,11 +8,12 @@ from typing import Any
 
 from domicile import signals
 from domicile.conf import conf
-from domicile.exceptions import HomeExists, NotSupported, SlugTaken
-from domicile.fleet import lifecycle
+from domicile.exceptions import HomeExists, NotSupported
 from domicile.fleet.migrations import Progress, Step
 from domicile.fleet.moves.destination import free_placement
 from domicile.fleet.site import Site, handler
+from domicile.fleet.sole_work import refuse_transaction, sole_work_on
+from domicile.fleet.steps import clear_remains, delete_row, normalized, reserve, set_status, undo
 from domicile.models import Status, Tenant
 from domicile.naming import validate_slug
 from domicile.periods import tenants as periods
@@ -37,24 +38,22 @@ def founded(
     """
     template = conf().placement(placement)
     validate_slug(slug)
-    hosts = lifecycle._normalized(domains)
+    hosts = normalized(domains)
     own = Home(tenant_alias(slug), Placement(template.key, slug))
     periods.check_names(own)
-    with lifecycle.sole_work_on(slug):
-        lifecycle._clear_remains(slug)
-        if tenant_model()._base_manager.filter(slug=slug).exists():
-            raise SlugTaken(f"There is a tenant {slug!r} already.")
+    with sole_work_on(slug):
+        clear_remains(slug)
         periods.refuse_remains(own)
         tenant = tenant_model()(slug=slug, name=name or slug, **fields)
         tenant.placement, tenant.status = free_placement(template, slug), Status.CREATING
         site = Site.of(tenant.placement)
-        lifecycle.refuse_transaction(f"create tenant {slug!r}", site)
-        lifecycle._reserve(tenant, hosts)
+        refuse_transaction(f"create tenant {slug!r}", site)
+        reserve(tenant, hosts)
         try:
             site.store.create(site.name)
         except (HomeExists, NotSupported):
             # One that somebody else made a moment ago is not ours to drop.
-            lifecycle._delete_row(tenant)
+            delete_row(tenant)
             raise
         try:
             progress(Step("home", f"{site.store.noun} {site.name}"))
@@ -62,9 +61,9 @@ def founded(
             handler().forget(tenant.alias)
             with tenant.activate():
                 signals.tenant_created.send(type(tenant), tenant=tenant)
-            lifecycle._set_status(tenant, Status.ACTIVE)
+            set_status(tenant, Status.ACTIVE)
         except BaseException:
-            lifecycle._undo(tenant, site)
+            undo(tenant, site)
             raise
     progress(Step("complete", f"tenant {slug}"))
 

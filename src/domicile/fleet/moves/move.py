@@ -26,7 +26,6 @@ from typing import Any
 from domicile import signals
 from domicile.conf import PlacementTemplate, conf
 from domicile.exceptions import HomeExists, NotSupported, TenantBusy, TenantUnavailable
-from domicile.fleet.lifecycle import _in_shared_home, find_tenant, sole_work_on
 from domicile.fleet.migrations import Progress, Step, silent
 from domicile.fleet.moves.beside import Beside
 from domicile.fleet.moves.destination import free_placement, placement_named
@@ -35,6 +34,7 @@ from domicile.fleet.moves.old_homes import drop_old_homes, expired
 from domicile.fleet.moves.phases import Phase, advance, place, settle, settled
 from domicile.fleet.moves.transfer import make_tables, open_end, transfer
 from domicile.fleet.site import Site, handler
+from domicile.fleet.sole_work import find_tenant, in_shared_home, sole_work_on
 from domicile.models import VISIBLE
 from domicile.periods.tenants import refuse_move
 from domicile.placement import SHARED_ALIAS, Placement
@@ -59,7 +59,7 @@ class Moved:
     left_behind: tuple[str, ...] = ()
 
 
-@_in_shared_home
+@in_shared_home
 def move_tenant(
     tenant: Any,
     placement: str,

@@ -8,16 +8,16 @@ from typing import Any
 from django.utils import timezone
 
 from domicile.exceptions import TenantBusy
-from domicile.fleet.lifecycle import _in_shared_home, sole_work_on
 from domicile.fleet.moves.phases import Phase, settle
 from domicile.fleet.site import Site
+from domicile.fleet.sole_work import in_shared_home, sole_work_on
 from domicile.periods.tenants import drop_retired
 from domicile.records import Move
 
 logger = logging.getLogger("domicile.fleet")
 
 
-@_in_shared_home
+@in_shared_home
 def drop_old_homes(slug: str = "") -> list[str]:
     """Drop the homes from which tenants have moved (or one has), whose grace is over; return the
     slugs. One that cannot be dropped now is left for the next time.

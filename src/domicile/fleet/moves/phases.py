@@ -9,10 +9,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from domicile.exceptions import HomeMissing, TenantBusy
-from domicile.fleet.lifecycle import find_tenant
 from domicile.fleet.moves.destination import open_moves
 from domicile.fleet.moves.transfer import open_end
 from domicile.fleet.site import Site, handler
+from domicile.fleet.sole_work import find_tenant
 from domicile.periods.tenants import drop_built
 from domicile.placement import SHARED_ALIAS
 from domicile.records import Move

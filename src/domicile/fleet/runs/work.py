@@ -20,7 +20,6 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from domicile.exceptions import ConnectionLimitReached, HomeBusy
-from domicile.fleet.lifecycle import sole_work_on_each
 from domicile.fleet.replay.migrator import HomeMigrator, Outcome
 from domicile.fleet.replay.plan import Target
 from domicile.fleet.runs.events import HomeEnded
@@ -42,6 +41,7 @@ from domicile.fleet.runs.options import FIRST_BATCH, RunOptions
 from domicile.fleet.runs.results import Results
 from domicile.fleet.runs.selection import current_homes
 from domicile.fleet.site import handler
+from domicile.fleet.sole_work import sole_work_on_each
 from domicile.fleet.survey import applied_in
 from domicile.periods.migrations import migrate_by_time
 from domicile.periods.survey import by_time_in

@@ -16,7 +16,7 @@ from django.core.management.base import (
 from domicile.commands import errors_told
 from domicile.console import Output
 from domicile.exceptions import DomicileError
-from domicile.fleet.lifecycle import find_tenant
+from domicile.fleet.sole_work import find_tenant
 from domicile.models import VISIBLE
 from domicile.registry import visible_tenants
 
