@@ -18,7 +18,9 @@ from django.db.models.deletion import Collector
 from django.db.models.manager import BaseManager
 from django.db.models.sql import Query
 from django.db.models.sql.compiler import SQLCompiler
+from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI
 from django.db.models.sql.datastructures import Join
+from django.db.models.sql.query import RawQuery
 
 from domicile import patches
 from domicile.exceptions import CrossTenantError
@@ -55,6 +57,17 @@ def test_django_still_has_these_signatures(owner: type, name: str):
     parameters = list(inspect.signature(getattr(owner, name)).parameters)
     assert parameters == ["self", *SIGNATURES[owner, name]]
     assert getattr(owner, name).__wrapped__.__module__.startswith("django.")
+
+
+def test_django_executes_reads_by_these_arguments():
+    # Patched only where a rule has replicas.
+    execute = inspect.signature(SQLCompiler.execute_sql).parameters
+    assert [(name, each.default) for name, each in execute.items()][1:] == [
+        ("result_type", MULTI),
+        ("chunked_fetch", False),
+        ("chunk_size", GET_ITERATOR_CHUNK_SIZE),
+    ]
+    assert list(inspect.signature(RawQuery._execute_query).parameters) == ["self"]
 
 
 def test_an_instance_s_state_is_told_its_database():
