@@ -17,9 +17,9 @@ may have changed it makes it unknown, and the next statement sets it again.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from psycopg import ClientCursor, ServerCursor, sql
@@ -71,7 +71,10 @@ class SwitchingCursor(DriverCursor):
         try:
             switch = wrapper.pending_switch(self._pgconn)
             if switch is not None:
-                switch = self._execute_behind(switch, query, params, **kwargs)
+                execute = super().execute
+                if kwargs:
+                    execute = partial(execute, **kwargs)
+                switch = self._execute_behind(switch, query, params, execute)
             elif kwargs:
                 super().execute(query, params, **kwargs)
             else:  # What nearly all are; Python calls faster what it need not unpack.
@@ -87,29 +90,31 @@ class SwitchingCursor(DriverCursor):
         return self
 
     def _execute_behind(
-        self, switch: Switch, query: Any, params: Any, **kwargs: Any
+        self, switch: Switch, query: Any, params: Any, execute: Callable[[Any, Any], Any]
     ) -> Switch | None:
-        """Execute `query` behind a switch; return the one that was sent with it, if any was."""
+        """Execute `query`, by the driver's `execute`, behind a switch; return the one that was sent
+        with it, if any was.
+        """
         wrapper: Any = self.wrapper
         joins = not self.declares and _is_combinable(query)
         if not joins or (switch is not wrapper.way.switch and wrapper.is_stranger):
             if not self._takes(switch, query, joins=joins):
-                super().execute(query, params, **kwargs)
+                execute(query, params)
                 return None
             joins = joins or self._joins_transaction()
         if joins and self.binds_here and self._conn._pipeline is None:
             self._ahead = switch
             try:
-                super().execute(query, params, **kwargs)
+                execute(query, params)
             finally:
                 self._ahead = None
         elif not joins or self._is_many(query, params):
             switch.send(self.connection)
-            super().execute(query, params, **kwargs)
+            execute(query, params)
         else:
             with self.connection.pipeline():
                 switch.send(self.connection)
-                super().execute(query, params, **kwargs)
+                execute(query, params)
         return switch
 
     def _maybe_prepare_gen(self, pgq: Any, *, prepare: Any = None, binary: Any = None) -> Any:
