@@ -69,7 +69,7 @@ def create_tenant(
     refuse_transaction(f"create tenant {slug!r}", site)
     with sole_work_on(slug):
         clear_remains(slug)
-        if site.exists():
+        if site.exists():  # Asked before there is a row: with that, its home would be dropped.
             raise HomeExists(
                 f"There is a {site.store.noun} {site.name!r} already, and it is no tenant's."
                 " Remove it, or choose another slug or placement."
