@@ -240,6 +240,26 @@ def test_a_month_that_its_catalog_does_not_tell_is_made_by_migrations() -> None:
         check_is_whole(before)
 
 
+def test_a_month_that_is_made_while_a_move_looks_comes_along(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with by_month("anywhere"):
+        make_acme()
+        look = PeriodHomes.look
+
+        def writing(self: PeriodHomes) -> Any:
+            found = look(self)
+            monkeypatch.undo()
+            with domicile.activate("acme"):
+                Mark.objects.create(given_at=at("2027-01-05"), code="late")
+            return found
+
+        monkeypatch.setattr(PeriodHomes, "look", writing)
+        domicile.move_tenant("acme", "far")
+        with domicile.activate("acme"):
+            assert Mark.objects.get(code="late").given_at == at("2027-01-05")
+
+
 def test_a_month_that_arrives_otherwise_ends_the_move() -> None:
     with by_month("anywhere"):
         make_acme()
