@@ -8,7 +8,9 @@ from django.conf import settings
 from tests import servers
 
 # Helpers that assert what tests are about: a failure shows what differs, as in the tests.
-pytest.register_assert_rewrite("tests.browsing", "tests.cases", "tests.doomed", "tests.replaying")
+pytest.register_assert_rewrite(
+    "tests.browsing", "tests.cases", "tests.processes", "tests.replaying"
+)
 
 # Where a placement of the test project has its homes; a file needs no server.
 PLACEMENT_DATABASES = {

@@ -108,6 +108,15 @@ for line in sys.stdin:
         """What became of it: at which step it stopped, that it is done, or its error."""
         return self.hear()
 
+    def was_killed(self) -> bool:
+        """Whether some work that kills itself at an instant has, or came to its end before."""
+        told = self.hear()
+        if "ended" in told:
+            return True
+        assert told == {"done": True}, told
+        assert "ended" in self.hear()
+        return False
+
     def end(self, pid: int) -> None:
         """Kill it as nothing can be killed harder, and wait until it is gone."""
         with suppress(ProcessLookupError):

@@ -60,12 +60,7 @@ def killed(doomed: Forker, path: Path, homes: list[University], left: int, *, la
     whether it was, or came to its end.
     """
     doomed.fork(path=str(path), slugs=[each.slug for each in homes], left=left, late=late)
-    told = doomed.outcome()
-    if "ended" in told:
-        return True
-    assert told == {"done": True}, told
-    assert "ended" in doomed.hear()
-    return False
+    return doomed.was_killed()
 
 
 @pytest.mark.parametrize(
