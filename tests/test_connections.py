@@ -81,6 +81,14 @@ def test_default_is_the_active_tenants(pair):
     assert connections["shared"].session is connections["default"].session
 
 
+def test_what_django_makes_by_the_class_of_a_view_has_a_session_of_its_own():
+    view = connections["shared"]
+    made = view.__class__(view.settings_dict, "made")  # As for a moment without a database.
+    assert made.owner is made
+    assert made.session is not view.session
+    assert type(made) is type(connections["default"])
+
+
 def test_aliases_of_nobody(campus: Campus):  # noqa: F811
     with pytest.raises(UnknownTenant):
         _ = connections["tenant:nobody"]

@@ -23,9 +23,9 @@ from django.utils.functional import LazyObject, SimpleLazyObject
 from psycopg.client_cursor import ClientCursorMixin
 
 from domicile.backends import sharing
+from domicile.backends.postgresql.base import DatabaseWrapper as HomedPostgreSQL
 from domicile.backends.postgresql.cursors import SwitchingCursor, switching_class
-from domicile.backends.session import SESSION_ATTRIBUTES
-from domicile.backends.sharing import SharedSession
+from domicile.backends.views import SESSION_ATTRIBUTES, view_class
 from domicile.connections import HomeConnectionHandler
 from tests.internals import assigned_attributes
 
@@ -54,7 +54,7 @@ def test_session_attributes_are_still_djangos():
     assigned = set().union(*map(assigned_attributes, ENGINES.values()))
     assert set(SESSION_ATTRIBUTES) <= assigned
     for name in SESSION_ATTRIBUTES:
-        assert isinstance(SharedSession.__dict__[name], property)
+        assert isinstance(vars(view_class(HomedPostgreSQL))[name], property)
 
 
 def test_engines_add_no_attribute_when_they_are_made():

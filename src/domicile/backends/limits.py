@@ -64,7 +64,7 @@ class OpenConnections:
     def released(self, session: Session) -> None:
         """The session is closed, or may be idle now: somebody may be waiting for it."""
         with self._changed:
-            if session.connection is None:
+            if not session.is_open:
                 self._sessions.pop(id(session), None)
             self._changed.notify()
 

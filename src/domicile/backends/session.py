@@ -1,4 +1,4 @@
-"""A session: one physical connection of one thread, with its transaction."""
+"""A session: one physical connection of one thread, and where it stands."""
 
 from __future__ import annotations
 
@@ -6,61 +6,22 @@ import threading
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from django.db.backends.base.base import BaseDatabaseWrapper
+
 from domicile.context import Frame, innermost
 
 if TYPE_CHECKING:
     from domicile.backends.limits import OpenConnections
-
-#: What `BaseDatabaseWrapper.__init__` and the engines keep on a wrapper that belongs to the
-#: physical connection, not to the alias. `tests/test_django_internals.py` fails when Django adds
-#: to it.
-SESSION_ATTRIBUTES = (
-    "connection",
-    "queries_log",
-    "force_debug_cursor",
-    "autocommit",
-    "in_atomic_block",
-    "savepoint_state",
-    "savepoint_ids",
-    "atomic_blocks",
-    "commit_on_exit",
-    "needs_rollback",
-    "rollback_exc",
-    "close_at",
-    "closed_in_transaction",
-    "errors_occurred",
-    "health_check_enabled",
-    "health_check_done",
-    "_thread_sharing_lock",
-    "_thread_sharing_count",
-    "_thread_ident",
-    "run_on_commit",
-    "run_commit_hooks_on_set_autocommit_on",
-    "execute_wrappers",
-    "_named_cursor_idx",
-    "isolation_level",
-    "transaction_mode",
-)
-
 
 #: Where a session stands that is set as its database's settings say.
 STATIC = "static"
 
 
 class Session:
-    """One physical connection of one thread, with its transaction, and the home it is set to."""
+    """One physical connection of one thread, and the home it is set to; the rest Django keeps on
+    the wrapper that owns it.
+    """
 
-    _named_cursor_idx = 0
-    connection: Any = None
-    autocommit: bool
-    in_atomic_block: bool
-    needs_rollback: bool
-    errors_occurred: bool
-    health_check_enabled: bool
-    health_check_done: bool
-    close_at: float | None
-    execute_wrappers: list[Any]
-    _thread_ident: int
     #: When it was opened last (`time.monotonic()`).
     opened_at: float | None = None
     #: Who counts this session, where it belongs to one tenant alone.
@@ -71,7 +32,8 @@ class Session:
     #: The activation in which it arrived there.
     frame: Frame | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, owner: BaseDatabaseWrapper) -> None:
+        self.owner: Any = owner
         self.lock = threading.RLock()
         #: None: none was tracked yet.
         self._open_cursors: WeakSet[Any] | None = None
@@ -100,9 +62,15 @@ class Session:
         return cursor
 
     @property
+    def is_open(self) -> bool:
+        """Whether there is a connection."""
+        return self.owner.connection is not None
+
+    @property
     def is_busy(self) -> bool:
         """Whether it is in a transaction or, where cursors are counted, one is open."""
-        return self.in_atomic_block or not self.autocommit or bool(self._open_cursors)
+        owner = self.owner
+        return owner.in_atomic_block or not owner.autocommit or bool(self._open_cursors)
 
     def close_if_idle(self) -> bool:
         """Close the connection unless it is in use; tell whether it is closed now.
@@ -112,33 +80,13 @@ class Session:
         if not self.lock.acquire(blocking=False):
             return False
         try:
-            if self.connection is None:
+            if not self.is_open:
                 return True
             if self.is_busy:
                 return False
-            connection, self.connection = self.connection, None
+            connection, self.owner.connection = self.owner.connection, None
             self.forget()
             connection.close()
             return True
         finally:
             self.lock.release()
-
-
-def session_attribute(name: str) -> property:
-    """Return the property by which wrappers have an attribute of their session.
-
-    Its functions name the attribute in their code: Python then inlines them where they are used,
-    which is a dozen times a query.
-    """
-    functions: dict[str, Any] = {}
-    exec(_ACCESS.format(name=name), functions)
-    return property(functions["getter"], functions["setter"])
-
-
-_ACCESS = """
-def getter(wrapper):
-    return wrapper.session.{name}
-
-def setter(wrapper, value):
-    wrapper.session.{name} = value
-"""

@@ -1,7 +1,7 @@
 """One session, many aliases.
 
-Django keeps a session's state on the wrapper of its alias; here it is kept on a `Session`, and any
-number of wrappers, one for each alias, look at the same one. So tenants of one database share a
+Django keeps a session's state on the wrapper of its alias. Any number of other wrappers, one for
+each alias, are views of that one: they look at its state. So tenants of one database share a
 connection and a transaction, while each wrapper knows the home that its alias stands for.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from functools import cached_property
 from inspect import unwrap
 from threading import get_ident
 from typing import Any, ClassVar, NoReturn, Self
@@ -25,22 +24,13 @@ from django.db.backends.utils import CursorWrapper
 from domicile.backends.catalog import Catalog, Facts
 from domicile.backends.homes import HomeStore
 from domicile.backends.replay import Replay
-from domicile.backends.session import SESSION_ATTRIBUTES, STATIC, Session, session_attribute
+from domicile.backends.session import STATIC, Session
 from domicile.backends.transfer import HomeEnd
+from domicile.backends.views import view_class
 from domicile.conf import Layout, PlacementTemplate, Settings
 from domicile.context import bind
 from domicile.exceptions import NotSupported
 from domicile.placement import Home
-
-#: What Django makes with each wrapper, and no query asks for: a view makes it when it is asked.
-_PARTS = ("client", "creation", "introspection", "validation")
-
-
-def _part(name: str) -> cached_property[Any]:
-    """Return the attribute by which wrappers that were not given a part make it."""
-    part = cached_property(lambda wrapper: getattr(wrapper, f"{name}_class")(wrapper))
-    part.__set_name__(SharedSession, name)
-    return part
 
 
 def _own(function: Any, module: Any) -> Any:
@@ -60,10 +50,10 @@ class HomeCursor(CursorWrapper):
     """
 
     def execute(self, sql: Any, params: Any = None) -> Any:
-        session = self.db.session
+        owner = self.db.owner
         if (
-            session.execute_wrappers
-            or session.needs_rollback
+            owner.execute_wrappers
+            or owner.needs_rollback
             or CursorWrapper.execute is not _EXECUTE
             or not apps.ready
         ):
@@ -114,7 +104,8 @@ class SharedSession(BaseDatabaseWrapper):
     end_class: ClassVar[type[HomeEnd] | None] = None
 
     def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
-        self.session = Session()
+        self.session = Session(self)
+        #: The wrapper whose session this one uses.
         self.owner: Any = self
         #: The wrapper, of an alias of `DATABASES`, that speaks for this one in tests.
         self.host: SharedSession = self
@@ -129,9 +120,10 @@ class SharedSession(BaseDatabaseWrapper):
 
         Its `features` are this wrapper's: they tell of the server, and some cost a query.
         """
-        view = object.__new__(type(self))
+        engine: Any = type(self.owner)
+        view: Self = object.__new__(view_class(engine))
         view.session = self.session
-        view.owner = self
+        view.owner = self.owner
         view.host = self
         view.home = home
         view.place = STATIC if home is None else home
@@ -212,7 +204,7 @@ class SharedSession(BaseDatabaseWrapper):
             try:
                 super().connect()
             finally:
-                if session.connection is None:
+                if self.connection is None:
                     limits.released(session)
         session.forget()
 
@@ -228,24 +220,24 @@ class SharedSession(BaseDatabaseWrapper):
     # What Django asks for every request and query is asked here of the session, in one look.
 
     def validate_thread_sharing(self) -> None:
-        if self.session._thread_ident != get_ident():
+        if self.owner._thread_ident != get_ident():
             super().validate_thread_sharing()
 
     def close_if_health_check_failed(self) -> None:
-        if self.session.health_check_enabled:
+        if self.owner.health_check_enabled:
             super().close_if_health_check_failed()
 
     def close_if_unusable_or_obsolete(self) -> None:
-        session = self.session
+        owner = self.owner
         if (
-            session.connection is None
-            or session.autocommit != self.settings_dict["AUTOCOMMIT"]
-            or session.errors_occurred
-            or session.close_at is not None
+            owner.connection is None
+            or owner.autocommit != self.settings_dict["AUTOCOMMIT"]
+            or owner.errors_occurred
+            or owner.close_at is not None
         ):
             super().close_if_unusable_or_obsolete()
         else:
-            session.health_check_done = False
+            owner.health_check_done = False
 
     def make_cursor(self, cursor: Any) -> Any:
         return HomeCursor(cursor, self)
@@ -253,11 +245,11 @@ class SharedSession(BaseDatabaseWrapper):
     def _cursor(self, name: str | None = None) -> Any:
         if "cursor" in self.host.__dict__:
             self._heed_host()
-        session = self.session
+        session, owner = self.session, self.owner
         if session.limits is None:
             if (
-                session.connection is None
-                or session.health_check_enabled
+                owner.connection is None
+                or owner.health_check_enabled
                 or BaseDatabaseWrapper.ensure_connection is not _ENSURE_CONNECTION
             ):
                 return super()._cursor(name)  # type: ignore[misc]
@@ -290,9 +282,3 @@ class SharedSession(BaseDatabaseWrapper):
     def on_commit(self, func: Any, robust: bool = False) -> None:
         """Run `func` after the commit, in the tenant that is active now."""
         super().on_commit(bind(func) if callable(func) else func, robust)
-
-
-for _name in SESSION_ATTRIBUTES:
-    setattr(SharedSession, _name, session_attribute(_name))
-for _name in _PARTS:
-    setattr(SharedSession, _name, _part(_name))

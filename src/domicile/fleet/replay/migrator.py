@@ -252,9 +252,9 @@ class _Work:
     @property
     def _is_unobserved(self) -> bool:
         """Whether nobody asked to see each statement, or to decide what is committed."""
-        session = self.connection.session
-        is_alone = self.connection.get_autocommit() and not session.in_atomic_block
-        return is_alone and not session.execute_wrappers
+        connection = self.connection
+        is_alone = connection.get_autocommit() and not connection.in_atomic_block
+        return is_alone and not connection.execute_wrappers
 
     def _do_by_django(self) -> How:
         with self._transaction():
