@@ -117,8 +117,11 @@ class HomeConnectionHandler(ConnectionHandler):
             wrappers: Wrappers = holder.wrappers
         except AttributeError:
             return None
-        static = wrappers.static.get(DEFAULT_DB_ALIAS if alias == SHARED_ALIAS else alias)
-        return static or wrappers.views.get(alias) or wrappers.own.get(alias)
+        if ":" in alias:
+            return wrappers.views.get(alias) or wrappers.own.get(alias)
+        if alias == SHARED_ALIAS:
+            alias = DEFAULT_DB_ALIAS
+        return wrappers.static.get(alias) or wrappers.own.get(alias)
 
     def _first(self, alias: str) -> Any:
         """Return what has no wrapper yet among the static ones."""

@@ -111,10 +111,11 @@ class FixedRoute(Route):
 
     def straight(self, home: Home | None, origin: str | None, write: bool) -> str:
         alias = SHARED_ALIAS if self.is_shared and home is not None else self.alias
-        if write or self.readers is None:
+        readers = self.readers
+        if write or readers is None or _is_bound(alias, readers):
             return alias
-        chosen = _chosen(alias, self.readers)
-        return alias if chosen is None or chosen == DEFAULT_DB_ALIAS else chosen
+        chosen = readers.choose()
+        return alias if chosen == DEFAULT_DB_ALIAS else chosen
 
 
 class TenantRoute(Route):
@@ -133,11 +134,12 @@ class ReplicatedTenantRoute(Route):
     def straight(self, home: Home | None, origin: str | None, write: bool) -> str | None:
         if origin is None or home is None or home.alias != origin:
             return None
-        host, readers = _hosts[home.placement.template]
-        if write or readers is None:
+        template = home.placement.template
+        host, readers = _hosts.get(template) or _host_of(template)
+        if write or readers is None or _is_bound(origin, readers):
             return origin
-        chosen = _chosen(origin, readers)
-        return origin if chosen is None or chosen == host else origin + AT_REPLICA + chosen
+        chosen = readers.choose()
+        return origin if chosen == host else f"{origin}{AT_REPLICA}{chosen}"
 
 
 _TO_TENANTS = ReplicatedTenantRoute()
@@ -263,22 +265,17 @@ def reading_primary() -> AbstractContextManager[object]:
     return at_primary() if replicated().readers else nullcontext()
 
 
-def _is_bound(readers: Readers, connection: Any) -> bool:
-    """Whether what is read has to come by a connection itself, which is in `atomic()`. What
+def _is_bound(alias: str, readers: Readers) -> bool:
+    """Whether what is read at `alias` has to come from there itself, which is in `atomic()`. What
     `TestCase` opens counts, but for a replica that is simulated in the same transaction.
     """
+    opened = connections.opened(alias)  # type: ignore[attr-defined]
+    if opened is None or not opened.in_atomic_block:
+        return False
     return not (
         getattr(readers, "is_simulated", False)
-        and all(getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)
+        and all(getattr(block, "_from_testcase", False) for block in opened.atomic_blocks)
     )
-
-
-def _chosen(alias: str, readers: Readers) -> str | None:
-    """Return who serves a read of what is at `alias`; None: only that itself will do."""
-    opened = connections.opened(alias)  # type: ignore[attr-defined]
-    if opened is not None and opened.in_atomic_block and _is_bound(readers, opened):
-        return None
-    return readers.choose()
 
 
 def nearby(alias: str) -> str:
@@ -291,16 +288,14 @@ def _straight_to(alias: str) -> FixedRoute:
     return FixedRoute(alias)
 
 
-class _Hosts(dict[str, tuple[str | None, Readers | None]]):
-    """Placement → the database where it has its homes, and who else serves its reads."""
-
-    def __missing__(self, template: str) -> tuple[str | None, Readers | None]:
-        host = conf().placement(template).database
-        found = self[template] = (host, None if host is None else readers_of(host))
-        return found
+#: Placement → the database where it has its homes, and who else serves its reads.
+_hosts: dict[str, tuple[str | None, Readers | None]] = {}
 
 
-_hosts = _Hosts()
+def _host_of(template: str) -> tuple[str | None, Readers | None]:
+    host = conf().placement(template).database
+    found = _hosts[template] = (host, None if host is None else readers_of(host))
+    return found
 
 
 def reset() -> None:

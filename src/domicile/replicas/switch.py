@@ -40,17 +40,18 @@ def set_read_only(on: bool, reason: str = _REASON) -> None:
 
 def site_refusal() -> str | None:
     """Return why the site's writes are refused; None: they are not."""
-    global _seen  # noqa: PLW0603 - one value, replaced whole
-    if conf().read_only:
-        return _REASON
     refusal, until = _seen
-    now = time.monotonic()
-    if now >= until:
-        try:
-            refusal = cache.get(_KEY)
-        except Exception as error:  # Each cache has its own.
-            logger.warning("Whether the site is read-only was not to be learned: %s", error)
-        _seen = (refusal, now + conf().registry_max_age)
+    return refusal if time.monotonic() < until else _look()
+
+
+def _look() -> str | None:
+    global _seen  # noqa: PLW0603 - one value, replaced whole
+    refusal, now = _seen[0], time.monotonic()
+    try:
+        refusal = _REASON if conf().read_only else cache.get(_KEY)
+    except Exception as error:  # Each cache has its own.
+        logger.warning("Whether the site is read-only was not to be learned: %s", error)
+    _seen = (refusal, now + conf().registry_max_age)
     return refusal
 
 
