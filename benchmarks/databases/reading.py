@@ -1,6 +1,6 @@
 """Reads of a database with none, one and two replicas."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from itertools import chain
@@ -8,17 +8,18 @@ from statistics import fmean, median
 from typing import Literal
 
 from cluster import REPLICAS, Cluster
-from rounds import best, rounds
+from rounds import rounds
 
 from benchmarks.report import Figure, say
 from benchmarks.workers import Worker
 
 LIMIT = 0.03  # of a query
-QUERIES = (1, 10)  # in one unit of work
+LIMITS = {1: None, 10: LIMIT}  # by the queries in one unit of work
 BLOCK = 40  # queries: some ten milliseconds
-PROCESSES = 4  # of each: alike ones differ by more than the limit leaves
+PROCESSES = 4  # of each: alike ones differ by some hundredths
 
-Found = list[dict[str, list[float]]]
+#: What `take_turns` answers.
+Turns = dict[str, list[tuple[float, float]]]
 
 
 def read_figures(cluster: Cluster, seconds: float) -> Iterator[Figure]:
@@ -34,7 +35,7 @@ def read_figures(cluster: Cluster, seconds: float) -> Iterator[Figure]:
         for number in numbers:
             found = chosen[f"{number}"][0].call("aliases", model="people.Person", units=100)
             assert found == ([f"users_{n}" for n in numbers[1 : number + 1]] or ["users"]), found
-        for queries in QUERIES:
+        for queries in LIMITS:
             say(f"reading, {queries} in a unit of work")
             asked = {"units": BLOCK // queries, "queries": queries}
             works = {
@@ -47,28 +48,45 @@ def read_figures(cluster: Cluster, seconds: float) -> Iterator[Figure]:
                 work()
             for worker in chain(*chosen.values(), *named.values()):
                 worker.call("freeze")
-            yield from told(queries, rounds(works, seconds))
+            yield from speeds(queries, rounds(works, seconds))
+            for number in numbers[1:]:
+                yield from balancing(queries, number, chosen[f"{number}"], seconds)
 
 
-def told(queries: int, found: Found) -> Iterator[Figure]:
-    """A round has seconds, and those of the client's processor, for each block."""
+def speeds(queries: int, found: list[dict[str, float]]) -> Iterator[Figure]:
     for number in range(REPLICAS + 1):
         name = f"reads.{queries}.{number}-replicas"
-        chosen, named = f"{number}", f"{number} named"
-        yield Figure(f"{name}.per-second", BLOCK / of_team(median, chosen, 0, found))
+        chosen = of_team(f"{number}", found)
+        yield Figure(f"{name}.per-second", BLOCK / chosen)
         if number:
-            ratio = of_team(median, chosen, 0, found) / of_team(median, named, 0, found)
-            yield Figure(f"{name}.time", ratio)
-            query = of_team(best, named, 0, found)
-            extra = of_team(best, chosen, 1, found) - of_team(best, named, 1, found)
-            note = f"{extra / BLOCK * 1e6:.1f} of {query / BLOCK * 1e6:.0f} µs"
-            # What the client's processor does more, in parts of what a query takes.
-            yield Figure(f"{name}.balancing", extra / query, LIMIT, note)
+            yield Figure(f"{name}.time", chosen / of_team(f"{number} named", found))
 
 
-def of_team(
-    measure: Callable[[list[float]], float], team: str, which: Literal[0, 1], found: Found
-) -> float:
-    """The mean of what each of a team's processes is measured to take."""
-    each = ([values[f"{team}, {n}"][which] for values in found] for n in range(PROCESSES))
-    return fmean(map(measure, each))
+def of_team(team: str, found: list[dict[str, float]]) -> float:
+    """The mean of what each of a team's processes mostly takes for a block."""
+    each = ([times[f"{team}, {n}"] for times in found] for n in range(PROCESSES))
+    return fmean(map(median, each))
+
+
+def balancing(queries: int, number: int, workers: list[Worker], seconds: float) -> Iterator[Figure]:
+    """What the client's processor does more, in parts of the time that a query takes."""
+    asked = {"units": BLOCK // queries, "queries": queries}
+    works = {
+        f"{n}": partial(worker.call, "take_turns", **asked) for n, worker in enumerate(workers)
+    }
+    for work in works.values():
+        work()
+    found: list[dict[str, Turns]] = rounds(works, seconds / 2)
+    processes = [[turns[n] for turns in found] for n in works]
+    query = fmean(middle(turns, "named", 0) for turns in processes)
+    for way, limit in {"hand": None, "domicile": LIMITS[queries]}.items():
+        extra = fmean(middle(turns, way, 1) - middle(turns, "named", 1) for turns in processes)
+        note = f"{extra / queries * 1e6:.1f} of {query / queries * 1e6:.0f} µs"
+        yield Figure(
+            f"reads.{queries}.{number}-replicas.balancing.{way}", extra / query, limit, note
+        )
+
+
+def middle(turns: list[Turns], way: str, which: Literal[0, 1]) -> float:
+    """The median of what a process measured: seconds, or those of its processor."""
+    return median(each[which] for turn in turns for each in turn[way])

@@ -14,18 +14,18 @@ from workers import Home, Worker, seed
 from benchmarks.report import Figure, say
 from tests.servers import PostgresServer
 
-JUDGED = ("plain", "domicile")
+CLOSE = ("plain", "by-hand", "domicile")  # to each other, so they are measured most
 PEERS = ("django-tenants", "django-pgschemas")
-CONTENDERS = (*JUDGED, *PEERS)
+CONTENDERS = (*CLOSE, *PEERS)
 SERVERS = ("wsgi", "asgi")
 VIEWS = ("no", "one", "ten")
 BLOCKS = {  # requests in one block, no, one and ten: some ten milliseconds
     "wsgi": dict(zip(VIEWS, (50, 20, 4), strict=True)),
     "asgi": dict(zip(VIEWS, (8, 6, 3), strict=True)),
 }
-PROCESSES = 4  # of each that is judged: alike processes differ by some hundredths
+PROCESSES = 4  # of each that comes to a hundredth: alike processes differ by some hundredths
 MIN_ROUNDS = 20
-PEERS_EVERY = 5  # rounds: peers are not judged, and the time goes to those that are
+PEERS_EVERY = 5  # rounds: the time goes to those that are close
 LEAD = 2  # untimed requests before each block, for the processor's caches
 TENANTS = 100
 FEW, MANY = 10, 10_000  # tenants of the fleets compared
@@ -73,7 +73,7 @@ def time_figures(homes: list[Home], kind: str, options: Options) -> Iterator[Fig
     with contextlib.ExitStack() as stack:
         teams = []
         for home in homes:
-            count = PROCESSES if home.contender in JUDGED else 1
+            count = PROCESSES if home.contender in CLOSE else 1
             teams.append([stack.enter_context(Worker(home, kind)) for _ in range(count)])
         for worker in itertools.chain(*teams):
             check(worker, TENANTS)
@@ -105,10 +105,10 @@ def timed_rounds(
         if time.monotonic() > end and turn >= MIN_ROUNDS:
             return
         everybody = turn % PEERS_EVERY == 0
-        judged = [n for n in order if everybody or teams[n][0].contender in JUDGED]
-        blocks: dict[int, list[float]] = {number: [] for number in judged}
+        taking_part = [n for n in order if everybody or teams[n][0].contender in CLOSE]
+        blocks: dict[int, list[float]] = {number: [] for number in taking_part}
         for member in range(PROCESSES):
-            for number in judged:
+            for number in taking_part:
                 if member < len(teams[number]):
                     blocks[number].append(timed_block(teams[number][member], view))
         yield {number: statistics.fmean(times) for number, times in blocks.items()}

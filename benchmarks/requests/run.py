@@ -7,24 +7,26 @@ its limit. A limit of `-` means that the figure is there for comparison.
 
 The contenders are plain Django on one schema, django-tenants, django-pgschemas and Domicile, each
 in an environment of its own (benchmarks/.environments) with the same Python, Django and psycopg
-(benchmarks/requirements). They serve the same project (project/): a student looked up by key never,
-once or ten times. Around it stands the middleware that `startproject` writes, for that is what a
-request costs at least in most projects; `--bare` leaves it out, which makes any overhead look its
-worst and is beyond the limits. The peers run as they come; `--tuned` switches on their option to
-send fewer SETs. PostgreSQL 18 is started for the run, in a temporary folder, with one database for
-each contender and one schema for each of a hundred tenants. Before anything is measured, every
-tenant is asked for its rows, and they must be its own.
+(benchmarks/requirements); and `by-hand`, which is the limit that tenants in schemas have anyway:
+plain Django that sends `SET search_path` in the message of a request's first query, and heeds
+nothing else (project/by_hand). They serve the same project (project/): a student looked up by key
+never, once or ten times. Around it stands the middleware that `startproject` writes, for that is
+what a request costs at least in most projects; `--bare` leaves it out, which makes any overhead
+look its worst and is beyond the limits. The peers run as they come; `--tuned` switches on their
+option to send fewer SETs. PostgreSQL 18 is started for the run, in a temporary folder, with one
+database for each contender and one schema for each of a hundred tenants. Before anything is
+measured, every tenant is asked for its rows, and they must be its own.
 
 Time. Each contender has long-lived processes that call Django's own WSGIHandler or ASGIHandler,
 without a socket, with the hosts of the hundred tenants in turn, and close each response, so that
-request_finished fires. Plain Django and Domicile have four each, since processes that do the same
-differ by one or two hundredths; a peer has one. Under WSGI the connection stays open (CONN_MAX_AGE
-None); under ASGI, where each request has a thread of its own, Django's pool holds it. The processes
-work one after the other in blocks of some ten milliseconds, in another order each round, the peers
-in every fifth round only; a contender's mean in a round is divided by plain's in the same round,
-and the median of these is the figure. So what slows the machine for longer than a round cancels
-out. The table says within what the median is certain; on a busy machine that can be more than a
-narrow limit leaves.
+request_finished fires. Plain Django, `by-hand` and Domicile have four each, since processes that do
+the same differ by one or two hundredths; a peer has one. Under WSGI the connection stays open
+(CONN_MAX_AGE None); under ASGI, where each request has a thread of its own, Django's pool holds it.
+The processes work one after the other in blocks of some ten milliseconds, in another order each
+round, the peers in every fifth round only; a contender's mean in a round is divided by plain's in
+the same round, and the median of these is the figure. So what slows the machine for longer than a
+round cancels out. The table says within what the median is certain; on a busy machine that can be
+more than a narrow limit leaves.
 
 Statements and round trips. In a pass that is not timed the same requests go through a proxy at
 the server's door. It reads the server's answers: each CommandComplete is a statement executed,
@@ -39,7 +41,8 @@ in turn, where PostgreSQL has to read its catalog for each. `memory` is in kilob
 allocator holds more for each host once seen.
 
 Limits. The requirements name those of one and of ten queries, of statements and round trips, of
-the fleet and of memory. For the view without a query they name none, and 1.10 is ours.
+the fleet and of memory; where `by-hand` is over a limit, nobody can be under it. For the view
+without a query they name none, and 1.10 is ours.
 """
 
 import argparse

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import heapq
 import itertools
+import random
 import time
 from collections.abc import Callable, Iterable
 from operator import attrgetter
@@ -18,7 +19,9 @@ from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
+from django.db.utils import ConnectionRouter
 from months import MONTHS, SPAN, moments, values
+from routers import HandWritten
 
 PEOPLE = 100
 FIRST = 50  # rows of a slice
@@ -111,28 +114,63 @@ class Commands:
 
         return readers_of("users")
 
-    def read(self, units: int, queries: int) -> list[float]:
-        """Seconds, and those of this thread's processor, of units of work of so many queries."""
+    def read(self, units: int, queries: int) -> float:
+        """Seconds of units of work of so many queries."""
         from people.models import Person
 
         return self._read(itertools.repeat(Person.objects.get, units), queries)
 
-    def read_named(self, units: int, queries: int) -> list[float]:
+    def read_named(self, units: int, queries: int) -> float:
         """The same from each replica in turn, which is named, and no unit of work begun."""
+        return self._read(itertools.islice(itertools.cycle(self._named().values()), units), queries)
+
+    def _named(self) -> dict[str, Callable[..., object]]:
         from people.models import Person
 
-        managers = [Person.objects.db_manager(alias) for alias in settings.REPLICAS]
-        finders = itertools.cycle([manager.get for manager in managers])
-        return self._read(itertools.islice(finders, units), queries)
+        return {alias: Person.objects.db_manager(alias).get for alias in settings.REPLICAS}
 
-    def _read(self, finders: Iterable[Callable[..., object]], queries: int) -> list[float]:
+    def _read(self, finders: Iterable[Callable[..., object]], queries: int) -> float:
         keys, unit = self.keys, self.unit
-        begin, processor = time.perf_counter(), time.thread_time()
+        begin = time.perf_counter()
         for find in finders:
             with unit():
                 for _ in range(queries):
                     find(pk=next(keys))
-        return [time.perf_counter() - begin, time.thread_time() - processor]
+        return time.perf_counter() - begin
+
+    def take_turns(self, units: int, queries: int) -> dict[str, list[list[float]]]:
+        """Seconds, and those of this thread's processor, of each unit of work of so many queries,
+        by who says which replica is read: the reader, who names it; a router written by hand; or
+        the rule. They take turns, in another order each time.
+        """
+        from people.models import Person
+
+        named, keys = self._named(), self.keys
+        turns, by_hand = itertools.cycle(named.values()), ConnectionRouter([HandWritten()])
+
+        def name() -> None:
+            find = next(turns)
+            for _ in range(queries):
+                find(pk=next(keys))
+
+        def ask_router() -> None:
+            for _ in range(queries):
+                named[by_hand.db_for_read(Person)](pk=next(keys))
+
+        def follow_rule() -> None:
+            with self.unit():
+                for _ in range(queries):
+                    Person.objects.get(pk=next(keys))
+
+        ways = {"named": name, "hand": ask_router, "domicile": follow_rule}
+        times: dict[str, list[list[float]]] = {way: [] for way in ways}
+        for _ in range(units):
+            for way in random.sample(list(ways), len(ways)):
+                begin, processor = time.perf_counter(), time.thread_time()
+                ways[way]()
+                seconds = [time.perf_counter() - begin, time.thread_time() - processor]
+                times[way].append(seconds)
+        return times
 
     # The monitor ---------------------------------------------------------------------------------
 
