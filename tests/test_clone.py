@@ -8,13 +8,14 @@ import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from django.db import connections, transaction
+from django.db import DataError, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
-from domicile.backends.homes import HomeStore, Original
+from domicile.backends.homes import HomeStore, Original, Row
 from domicile.backends.postgresql.clone import Made, ordered
 from domicile.backends.postgresql.cursors import SwitchingCursor
 from domicile.backends.postgresql.homes import SchemaStore
@@ -341,6 +342,26 @@ def test_a_clone_that_is_unequal_is_not_kept(store: HomeStore) -> None:
     fill(store, "the source", "CREATE TABLE t (n integer)")
     with pytest.raises(CloneDiffers, match="not like it"):
         store.clone(Original("the source", "0" * 32), "the target")
+    assert not store.exists("the target")
+
+
+def test_a_missing_label_is_told_from_what_the_rows_say(store: HomeStore) -> None:
+    """Both fail by the server's same code for a text that is no value of its type."""
+    script = """
+        CREATE TABLE kinds (kind text);
+        CREATE FUNCTION times(n integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS $$
+            BEGIN RETURN n * replace(current_schema(), 'the source', '1')::integer; END $$;
+        CREATE TABLE t (n integer);
+        CREATE INDEX ON t (times(n));
+        INSERT INTO t VALUES (3);
+        INSERT INTO kinds VALUES ('school');
+    """
+    fill(store, "the source", script)
+    original = Original("the source", label=Row("kinds", {"kind": "university"}))
+    with pytest.raises(CloneDiffers, match=r"no such row in 'kinds': \{'kind': 'university'\}"):
+        store.clone(original, "the target")
+    with pytest.raises(DataError, match="the target"):
+        store.clone(replace(original, label=Row("kinds", {"kind": "school"})), "the target")
     assert not store.exists("the target")
 
 

@@ -129,9 +129,7 @@ def refuse_move(own: Home, target: PlacementTemplate) -> None:
 
 def _refuse_unseen(homes: PeriodHomes) -> None:
     """A move takes along what is complete and has a period's name, and later drops all."""
-    located = _located(
-        homes
-    )  # Before the look, so that one that is made meanwhile is none of them.
+    located = _located(homes)  # Before the look: what is made in between is none of them.
     homes.forget()
     complete = {homes.site(period).name for period in homes.look()}
     unseen = set(located) - complete

@@ -13,7 +13,7 @@ from psycopg import errors, sql
 from domicile.backends.catalog import Facts
 from domicile.backends.homes import Applied, HomeStore, Original
 from domicile.backends.postgresql.applied import SchemasApplied
-from domicile.backends.postgresql.clone import Script, ScriptReader
+from domicile.backends.postgresql.clone import ROW_IS_MISSING, Script, ScriptReader
 from domicile.backends.postgresql.looking import facts_of, fingerprint_after, fingerprints_of
 from domicile.conf import conf
 from domicile.exceptions import HomeExists, HomeMissing, NotSupported
@@ -127,7 +127,7 @@ class SchemaStore(PostgresStore):
             try:
                 found = fingerprint_after(self.connection, text, target)
             except DataError as error:
-                if original.label and isinstance(error.__cause__, errors.InvalidTextRepresentation):
+                if original.label and ROW_IS_MISSING in str(error):
                     raise original.label.missing() from error
                 raise
             self.check_clone(original, target, found)

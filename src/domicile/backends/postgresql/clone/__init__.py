@@ -26,9 +26,11 @@ _KEYS_STAGE = 30
 #: The rank of tables in `made.sql`.
 _TABLE = 4
 
+#: What the server is made to quote, in whatever language, where the row to be taken is not there.
+ROW_IS_MISSING = "domicile: the row to be taken is not there"
 _TAKING = """
     WITH taken AS (DELETE FROM {table} WHERE {columns} RETURNING 1)
-    SELECT CASE WHEN EXISTS (SELECT FROM taken) THEN 'true' ELSE 'It is not there.' END::boolean;
+    SELECT CASE WHEN EXISTS (SELECT FROM taken) THEN 'true' ELSE {missing} END::boolean;
 """
 
 Key = tuple[int, int]
@@ -108,7 +110,11 @@ def _taking(row: Row | None) -> str:
     ]
     return (
         sql.SQL(_TAKING)
-        .format(table=sql.Identifier(row.table), columns=sql.SQL(" AND ").join(columns))
+        .format(
+            table=sql.Identifier(row.table),
+            columns=sql.SQL(" AND ").join(columns),
+            missing=sql.Literal(ROW_IS_MISSING),
+        )
         .as_string(None)
     )
 
