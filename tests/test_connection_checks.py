@@ -10,7 +10,7 @@ from django.core.checks import CheckMessage, run_checks
 from django.db import connections
 from django.test import override_settings
 
-from domicile.connection_checks import connections_to
+from domicile.checks.connections import connections_to
 from tests.databases import databases, make_database
 from tests.isolation.campus import Campus, campus  # noqa: F401
 from tests.servers import require

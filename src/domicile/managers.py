@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, Self
 
 from django.apps import apps
-from django.core.checks import CheckMessage, Warning  # noqa: A004
+from django.core.checks import CheckMessage
 from django.db import models
 from django.db.models.manager import BaseManager
 
 from domicile.connections import HomeConnectionHandler
+from domicile.findings import warning
 from domicile.placement import SHARED_ALIASES
 
 
@@ -63,11 +64,11 @@ class DatabaseManager(models.Manager[Any]):
             return super().check(**kwargs)
         return [
             *super().check(**kwargs),
-            Warning(
+            warning(
+                63,
                 f"{self} reads {alias!r}, which is not in DATABASES.",
-                hint="Name an alias of DATABASES, or see that the database is added by"
+                "Name an alias of DATABASES, or see that the database is added by"
                 " domicile.add_database() before the manager is used.",
-                obj=self,
-                id="domicile.W063",
+                of=self,
             ),
         ]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.apps import apps
-from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
+from django.core.checks import CheckMessage
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 
 from domicile.conf import PlacementTemplate, conf
+from domicile.findings import Findings, error, warning
 from domicile.periods.calendar import EVERY
 from domicile.periods.names import faults_of
 from domicile.periods.places import can_house, period_rules
@@ -30,13 +30,13 @@ _CHOICES = {
 }
 
 
-def check_rule(rule: Periods) -> Iterator[CheckMessage]:
+def check_rule(rule: Periods) -> Findings:
     yield from _model(rule)
     yield from _placement(rule)
     yield from _options(rule)
 
 
-def _model(rule: Periods) -> Iterator[CheckMessage]:
+def _model(rule: Periods) -> Findings:
     try:
         model: Any = apps.get_model(rule.model)
         field = model._meta.get_field(rule.field)
@@ -65,15 +65,15 @@ def _model(rule: Periods) -> Iterator[CheckMessage]:
             "Declare `objects = domicile.PeriodManager()` as its first manager.",
         )
     if isinstance(model._meta.pk, models.AutoField):
-        yield Warning(
+        yield warning(
+            54,
             f"{_named(rule)}: the primary key is counted in each home by itself, so that rows of"
             " different periods have the same.",
-            hint="Use a UUIDField with a default, or another key that is unique everywhere.",
-            id="domicile.W054",
+            "Use a UUIDField with a default, or another key that is unique everywhere.",
         )
 
 
-def _placement(rule: Periods) -> Iterator[CheckMessage]:
+def _placement(rule: Periods) -> Findings:
     template = conf().placements.get(rule.placement)
     if template is None or not template.houses_periods:
         yield _error(
@@ -97,7 +97,7 @@ def _placement(rule: Periods) -> Iterator[CheckMessage]:
             return
 
 
-def _tenants(rule: Periods, template: PlacementTemplate) -> Iterator[CheckMessage]:
+def _tenants(rule: Periods, template: PlacementTemplate) -> Findings:
     label = rule.model.partition(".")[0]
     is_tenants_app = residence_of_app(label) is Residence.TENANT
     if is_tenants_app is not template.is_of_tenants:
@@ -120,7 +120,7 @@ def _tenants(rule: Periods, template: PlacementTemplate) -> Iterator[CheckMessag
             )
 
 
-def _neighbours(rule: Periods, template: PlacementTemplate) -> Iterator[CheckMessage]:
+def _neighbours(rule: Periods, template: PlacementTemplate) -> Findings:
     for own in conf().placements.values():
         if not own.houses_periods and not can_house(template, own):
             yield _error(
@@ -133,7 +133,7 @@ def _neighbours(rule: Periods, template: PlacementTemplate) -> Iterator[CheckMes
             )
 
 
-def _options(rule: Periods) -> Iterator[CheckMessage]:
+def _options(rule: Periods) -> Findings:
     for name, choices in _CHOICES.items():
         if getattr(rule, name) not in choices:
             yield _error(57, rule, f"{name} is {getattr(rule, name)!r}", f"One of: {choices}.")
@@ -150,8 +150,8 @@ def _options(rule: Periods) -> Iterator[CheckMessage]:
         yield _error(57, rule, "archive names no folder", "Give the folder of the archives.")
 
 
-def _error(number: int, rule: Periods, fault: str, hint: str) -> Error:
-    return Error(f"{_named(rule)}: {fault}.", hint=hint, id=f"domicile.E{number:03}")
+def _error(number: int, rule: Periods, fault: str, hint: str) -> CheckMessage:
+    return error(number, f"{_named(rule)}: {fault}.", hint)
 
 
 def _named(rule: Periods) -> str:

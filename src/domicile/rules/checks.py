@@ -1,22 +1,18 @@
-"""System checks of the rules: a declaration that says nothing, or says two things at once.
-
-The numbers are stable, and listed in `docs/checks.md`.
-"""
+"""System checks of the rules: a declaration that says nothing, or says two things at once."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage
-from django.core.checks import Error as CheckError
-from django.core.checks import Warning as CheckWarning
 from django.db import DEFAULT_DB_ALIAS, connections, models
 
 from domicile.conf import conf
+from domicile.findings import Findings, error, gathered, warning
 from domicile.managers import databases_of_managers
 from domicile.relations import crosses, declaration_of, find_field, is_declared_field, place_of
 from domicile.residence import Residence, residence_of, residence_of_app
@@ -24,38 +20,20 @@ from domicile.routing import lodging_of, primary_of, rules, subject_of
 from domicile.rules.base import Rule
 from domicile.rules.replicas import Replicas
 
-Findings = Iterator[CheckMessage]
-
 #: The app that Django's cache in a database tells routers that it is.
 _CACHE = "django_cache"
 
 
-def _error(number: int, message: str, hint: str) -> CheckError:
-    return CheckError(message, hint=hint, id=f"domicile.E{number:03}")
-
-
-def _warning(number: int, message: str, hint: str) -> CheckWarning:
-    return CheckWarning(message, hint=hint, id=f"domicile.W{number:03}")
-
-
 def check_rules(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Check `RULES`, `RELATIONS` and what they refer to."""
-    parts: list[Callable[[], Findings]] = [
-        _values,
-        _aliases,
-        _names,
-        _unreached,
-        _copies,
-        _families,
-        _relations,
-        _crossings,
-    ]
-    return [finding for part in parts for finding in part()]
+    return gathered(
+        *(_values, _aliases, _names, _unreached, _copies, _families, _relations, _crossings)
+    )
 
 
 def _values() -> Findings:
     if conf().writes_outside_atomic not in ("allow", "warn", "error"):
-        yield _error(
+        yield error(
             26,
             f"DOMICILE['WRITES_OUTSIDE_ATOMIC'] is {conf().writes_outside_atomic!r}.",
             "Use 'allow', 'warn' or 'error'.",
@@ -65,7 +43,7 @@ def _values() -> Findings:
         if isinstance(rule, Rule):
             yield from rule.check()
         else:
-            yield _error(
+            yield error(
                 30,
                 f"DOMICILE['RULES'] has {rule!r}, which is no rule.",
                 "Use those of domicile.rules, or inherit from domicile.rules.Rule.",
@@ -75,7 +53,7 @@ def _values() -> Findings:
 def _aliases() -> Findings:
     for rule in rules():
         for alias in sorted(set(rule.databases()) - set(settings.DATABASES)):
-            yield _error(
+            yield error(
                 31,
                 f"{_named(rule)} names the database {alias!r}, which is not in DATABASES.",
                 "Name an alias of DATABASES, or add it there.",
@@ -86,13 +64,13 @@ def _names() -> Findings:
     for rule in rules():
         for name in rule.names():
             if not _is_known(name):
-                yield _error(
+                yield error(
                     32,
                     f"{_named(rule)} names {name!r}, which is no installed app and no model.",
                     "Name an app by its label ('blog'), a model as 'blog.Post'.",
                 )
             elif residence_of_app(_label(name)) is Residence.TENANT:
-                yield _error(
+                yield error(
                     33,
                     f"{_named(rule)} names {name!r}, which lives in tenants, so that it has no"
                     " say.",
@@ -108,7 +86,7 @@ def _unreached() -> Findings:
     reached.update(alias for rule in rules() for alias in rule.databases())
     reached.update(databases_of_managers())
     for alias in sorted(set(settings.DATABASES) - reached):
-        yield _warning(
+        yield warning(
             34,
             f"No rule reaches DATABASES[{alias!r}]: nothing is read from there, or written.",
             "Name it in DOMICILE['RULES'], or in a placement, or take it out of DATABASES.",
@@ -120,7 +98,7 @@ def _copies() -> Findings:
     declared = [rule for rule in rules() if isinstance(rule, Replicas)]
     primaries = Counter(rule.primary for rule in declared)
     for primary in sorted(alias for alias, number in primaries.items() if number > 1):
-        yield _error(
+        yield error(
             48,
             f"Two rules Replicas(…) are about {primary!r}, and only the first counts.",
             "Name all its replicas in one rule.",
@@ -130,13 +108,13 @@ def _copies() -> Findings:
         copied = {rule.primary for rule in declared if alias in rule.members} - {alias}
         named = " and ".join(map(repr, sorted(copied)))
         if len(copied) > 1:
-            yield _error(
+            yield error(
                 48,
                 f"{alias!r} is a replica of {named}.",
                 "It follows one of them: take it out of the rule of the other.",
             )
         if copied and alias in primaries:
-            yield _error(
+            yield error(
                 49,
                 f"{alias!r} is a replica of {named}, and the primary of another rule: what would"
                 " be written there is refused.",
@@ -152,7 +130,7 @@ def _families() -> Findings:
             continue
         said = next(filter(None, (rule.lodging(model) for rule in rules())), None)
         if said is not None and said.alias != place_of(root):
-            yield _error(
+            yield error(
                 39,
                 f"A rule puts {model._meta.label} into {said.alias!r}, and {root._meta.label},"
                 f" whose rows it has, is in {place_of(root)!r}.",
@@ -163,7 +141,7 @@ def _families() -> Findings:
 def _relations() -> Findings:
     for declared in conf().relations:
         if find_field(declared) is None:
-            yield _error(
+            yield error(
                 36,
                 f"DOMICILE['RELATIONS'] has {declared!r}, which is no relation of a model.",
                 "Write foreign keys and many-to-many fields as 'app.Model.field'.",
@@ -177,7 +155,7 @@ def _crossings() -> Findings:
             if not _crosses(field):
                 continue
             if not is_declared_field(field):
-                yield _error(
+                yield error(
                     35,
                     f"{field} is in {_place(model)} and refers to {field.related_model._meta.label}"
                     f" in {_place(field.related_model)}.",
@@ -185,7 +163,7 @@ def _crossings() -> Findings:
                     " put both models into one database.",
                 )
             elif field.remote_field.on_delete is not models.DO_NOTHING:
-                yield _warning(
+                yield warning(
                     37,
                     f"{field} crosses databases and has"
                     f" on_delete={field.remote_field.on_delete.__name__}: Django would look for its"
@@ -227,7 +205,7 @@ def _twins_at(alias: str) -> Findings:
     for model in apps.get_models(include_auto_created=True):
         table = _table(connection, model)
         if table in tables and table not in kept:
-            yield _warning(
+            yield warning(
                 38,
                 f"{alias!r} has a table {table!r}, and the rows of {model._meta.label} are in"
                 f" {_place(model)}.",

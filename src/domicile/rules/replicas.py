@@ -58,13 +58,13 @@ class Replicas(Rule):
         return dict.fromkeys(self.members, 1.0)
 
     def check(self) -> Iterator[CheckMessage]:
-        from django.core.checks import Error, Warning  # noqa: A004
+        from domicile.findings import error, warning
 
         name = f"Replicas({self.primary!r})"
         for number, fault, hint in (*self._faults(), *self._faults_of_databases()):
-            yield Error(f"{name}: {fault}", hint=hint, id=f"domicile.E{number:03}")
+            yield error(number, f"{name}: {fault}", hint)
         for doubt, hint in self._doubts():
-            yield Warning(f"{name}: {doubt}", hint=hint, id="domicile.W044")
+            yield warning(44, f"{name}: {doubt}", hint)
 
     def _faults(self) -> Iterator[tuple[int, str, str]]:
         if isinstance(self.policy, str) and self.policy not in POLICIES:

@@ -1,36 +1,23 @@
-"""System checks of connections: more than a server admits, and such as break at night.
-
-The numbers are stable, and listed in `docs/checks.md`.
-"""
+"""System checks of connections: more than a server admits, and such as break at night."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage
-from django.core.checks import Error as CheckError
-from django.core.checks import Warning as CheckWarning
 from django.db import DatabaseError, connections
 
 from domicile.backends.activity import activity_of
 from domicile.conf import PlacementTemplate, conf
+from domicile.findings import Findings, error, warning
 
-Findings = Iterator[CheckMessage]
 #: What psycopg's pool holds where its options do not say.
 _POOL_SIZE = 4
 
 Server = tuple[str, str]
-
-
-def _error(number: int, message: str, hint: str) -> CheckError:
-    return CheckError(message, hint=hint, id=f"domicile.E{number:03}")
-
-
-def _warning(number: int, message: str, hint: str) -> CheckWarning:
-    return CheckWarning(message, hint=hint, id=f"domicile.W{number:03}")
 
 
 def check_connections(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
@@ -42,14 +29,14 @@ def check_connections(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 def _lasting(alias: str, database: Mapping[str, Any]) -> Findings:
     lasts = database.get("CONN_MAX_AGE", 0) != 0
     if lasts and database.get("OPTIONS", {}).get("pool"):
-        yield _error(
+        yield error(
             62,
             f"DATABASES[{alias!r}] has a pool, and CONN_MAX_AGE, which keeps connections from"
             " going back to it.",
             "Leave CONN_MAX_AGE out: the pool keeps them open.",
         )
     elif lasts and not database.get("CONN_HEALTH_CHECKS"):
-        yield _warning(
+        yield warning(
             61,
             f"DATABASES[{alias!r}] keeps connections by CONN_MAX_AGE and does not check them:"
             " after its server was restarted each fails once.",
@@ -83,7 +70,7 @@ def _limit(alias: str, server: Server) -> Findings:
         limit = activity_of(connections[alias]).server_limit
     wanted = conf().processes * connections_to(server)
     if limit is not None and wanted > limit:
-        yield _warning(
+        yield warning(
             60,
             f"The server of {alias!r} admits {limit} connections, and {conf().processes} processes"
             f" may open {wanted}: {connections_to(server)} each, by pools, by threads, and by"
