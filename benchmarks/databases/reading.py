@@ -13,8 +13,7 @@ from rounds import rounds
 from benchmarks.report import Figure, say
 from benchmarks.workers import Worker
 
-LIMIT = 0.03  # of a query
-LIMITS = {1: None, 10: LIMIT}  # by the queries in one unit of work
+LIMITS = {1: None, 10: 0.03}  # parts of a query, by how many there are in one unit of work
 BLOCK = 40  # queries: some ten milliseconds
 PROCESSES = 4  # of each: alike ones differ by some hundredths
 

@@ -6,11 +6,11 @@ import threading
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from django.db.backends.base.base import BaseDatabaseWrapper
-
 from domicile.context import Frame, innermost
 
 if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
     from domicile.backends.limits import OpenConnections
 
 #: Where a session stands that is set as its database's settings say.
