@@ -81,6 +81,19 @@ def test_default_is_the_active_tenants(pair):
     assert connections["shared"].session is connections["default"].session
 
 
+def test_what_is_open_is_found_whatever_its_alias_is_like(pair):
+    a, _ = pair
+    apart = connections["default"].copy("eu:main")
+    connections["eu:main"] = apart
+    try:
+        for alias in ("default", "eu:main", a.alias):
+            assert connections.opened(alias) is connections[alias]
+        assert connections.opened("shared") is connections["default"]
+        assert connections.opened("eu:other") is None
+    finally:
+        del connections["eu:main"]
+
+
 def test_what_django_makes_by_the_class_of_a_view_has_a_session_of_its_own():
     view = connections["shared"]
     made = view.__class__(view.settings_dict, "made")  # As for a moment without a database.

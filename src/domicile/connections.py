@@ -117,11 +117,10 @@ class HomeConnectionHandler(ConnectionHandler):
             wrappers: Wrappers = holder.wrappers
         except AttributeError:
             return None
-        if ":" in alias:
-            return wrappers.views.get(alias) or wrappers.own.get(alias)
-        if alias == SHARED_ALIAS:
-            alias = DEFAULT_DB_ALIAS
-        return wrappers.static.get(alias) or wrappers.own.get(alias)
+        static, views, own = wrappers.static, wrappers.views, wrappers.own
+        if ":" in alias:  # A tenant's, mostly; `DATABASES` may have such an alias too.
+            return views.get(alias) or own.get(alias) or static.get(alias)
+        return static.get(DEFAULT_DB_ALIAS if alias == SHARED_ALIAS else alias) or own.get(alias)
 
     def _first(self, alias: str) -> Any:
         """Return what has no wrapper yet among the static ones."""
