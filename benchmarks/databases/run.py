@@ -26,10 +26,11 @@ without the rule, which names the same replicas in the same turn. Each client is
 processes, since alike ones differ by some hundredths. `balancing` is what the client's processor
 does more for a query than where the replica is named, in parts of what that query takes. Within one
 process the ways take turns, unit of work by unit of work, and their medians are compared: so it is
-certain to a microsecond. `domicile` is the rule, which chooses a replica once in a unit of work;
-`hand` is a router written by hand (project/routers.py), which takes any for each query, and knows
-nothing of units of work or of replicas that are behind. The limit is for ten queries, a request's:
-with one, beginning a unit of work and ending it shows too.
+more certain than what compares processes, though two runs still differ by some microseconds.
+`domicile` is the rule, which chooses a replica once in a unit of work; `hand` is a router written
+by hand (project/routers.py), which takes any for each query, and knows nothing of units of work or
+of replicas that are behind. The limit is for ten queries, a request's: with one, beginning a unit
+of work and ending it shows too.
 
 Fan-out. Readings of 24 months, each in a schema: the `newest` and the `highest` fifty, the `whole`
 in the order of time, and their `count`. In multiples of 24 queries by hand: Django alone with a

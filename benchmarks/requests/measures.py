@@ -23,7 +23,7 @@ BLOCKS = {  # requests in one block, no, one and ten: some ten milliseconds
     "wsgi": dict(zip(VIEWS, (50, 20, 4), strict=True)),
     "asgi": dict(zip(VIEWS, (8, 6, 3), strict=True)),
 }
-PROCESSES = 4  # of each that comes to a hundredth: alike processes differ by some hundredths
+PROCESSES = 4  # of each that is close: alike processes differ by some hundredths
 MIN_ROUNDS = 20
 PEERS_EVERY = 5  # rounds: the time goes to those that are close
 LEAD = 2  # untimed requests before each block, for the processor's caches

@@ -130,13 +130,17 @@ class Commands:
         return {alias: Person.objects.db_manager(alias).get for alias in settings.REPLICAS}
 
     def _read(self, finders: Iterable[Callable[..., object]], queries: int) -> float:
-        keys, unit = self.keys, self.unit
+        unit = self.unit
         begin = time.perf_counter()
         for find in finders:
             with unit():
-                for _ in range(queries):
-                    find(pk=next(keys))
+                self._look_up(find, queries)
         return time.perf_counter() - begin
+
+    def _look_up(self, find: Callable[..., object], queries: int) -> None:
+        keys = self.keys
+        for _ in range(queries):
+            find(pk=next(keys))
 
     def take_turns(self, units: int, queries: int) -> dict[str, list[list[float]]]:
         """Seconds, and those of this thread's processor, of each unit of work of so many queries,
@@ -145,22 +149,19 @@ class Commands:
         """
         from people.models import Person
 
-        named, keys = self._named(), self.keys
-        turns, by_hand = itertools.cycle(named.values()), ConnectionRouter([HandWritten()])
+        named, by_hand = self._named(), ConnectionRouter([HandWritten()])
+        turns = itertools.cycle(named.values())
 
         def name() -> None:
-            find = next(turns)
-            for _ in range(queries):
-                find(pk=next(keys))
+            self._look_up(next(turns), queries)
 
         def ask_router() -> None:
-            for _ in range(queries):
-                named[by_hand.db_for_read(Person)](pk=next(keys))
+            for _ in range(queries):  # A function for `_look_up` would cost it a call more.
+                named[by_hand.db_for_read(Person)](pk=next(self.keys))
 
         def follow_rule() -> None:
             with self.unit():
-                for _ in range(queries):
-                    Person.objects.get(pk=next(keys))
+                self._look_up(Person.objects.get, queries)
 
         ways = {"named": name, "hand": ask_router, "domicile": follow_rule}
         times: dict[str, list[list[float]]] = {way: [] for way in ways}
